@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What launcher, keeper and supervisor say to each other: one fixed-size SEQPACKET message, with at most one
+ * descriptor.
+ *
+ *   keeper → launcher      KEEPER_READY | KEEPER_FAILED     before the filter is on
+ *   launcher → keeper      LISTENER + fd                    the filter is on
+ *   keeper → launcher      LISTENER_TAKEN                   COMMAND may be executed
+ *   keeper → launcher      (end of file)                    the tree has ended and the report is written
+ *
+ *   supervisor → keeper    SUPERVISOR_READY                 initialised, privileges given up
+ *   keeper → supervisor    LISTENER + fd, WORKER + fd …     what there is, and START once all was handed over
+ *   supervisor → keeper    WORKER_WANTED                    fork one with this kind and index
+ *   keeper → supervisor    WORKER + fd | WORKER_FAILED
+ *   supervisor → keeper    WORKER_DROPPED                   its socket holds nothing more: forget it, end it
+ */
+
+#include <stdint.h>
+
+enum handoff_type {
+        HANDOFF_KEEPER_READY = 1,
+        HANDOFF_KEEPER_FAILED,
+        HANDOFF_LISTENER,
+        HANDOFF_LISTENER_TAKEN,
+        HANDOFF_SUPERVISOR_READY,
+        HANDOFF_START,
+        HANDOFF_WORKER_WANTED,
+        HANDOFF_WORKER,
+        HANDOFF_WORKER_FAILED,
+        HANDOFF_WORKER_DROPPED,
+};
+
+enum worker_kind {
+        WORKER_LOADER,
+        WORKER_INSPECTOR,
+        WORKER_KINDS,
+};
+
+/* The most workers of a kind at a time. What does not fit is left to the kernel. */
+#define LOADERS_MAX 128U
+#define INSPECTORS_MAX 16U
+
+struct handoff_message {
+        uint32_t type;
+        uint32_t kind;  /* enum worker_kind, for WORKER_* */
+        uint32_t index; /* of the worker among its kind */
+        int32_t error;  /* positive errno, for *_FAILED */
+};

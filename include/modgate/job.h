@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Jobs of the supervisor for its workers (loaders and inspectors), and their answers.
+ *
+ * One SEQPACKET message each way, one job at a time a worker. A worker that cannot make sense of a job ends; the
+ * supervisor sees the end of file. Both sides are forks of one program, so there is no version and no byte order.
+ */
+
+#include <stdint.h>
+
+#include "modgate/module.h"
+
+enum job_type {
+        JOB_PING = 1,    /* loader: say that all earlier jobs are done. Answered with serial 0. */
+        JOB_FINIT,       /* loader: finit_module of the file, with the flags and the parameters that follow */
+        JOB_READ_STRING, /* inspector: the NUL-terminated string at `address` of the memory file */
+};
+
+struct job {
+        uint32_t type;
+        uint32_t flags;         /* JOB_FINIT */
+        uint64_t serial;        /* comes back in the answer */
+        uint64_t address;       /* JOB_READ_STRING */
+        uint32_t params_length; /* JOB_FINIT: bytes after this struct, without a NUL */
+        uint32_t reserved;
+        /* JOB_FINIT carries an O_PATH descriptor of the file, JOB_READ_STRING one of /proc/TID/mem */
+};
+
+enum job_status {
+        JOB_DONE = 1, /* `error` is the kernel's answer */
+        JOB_REFUSED,  /* not performed: `error` says why (our own trouble, or an unreadable string) */
+        JOB_TOO_LONG, /* JOB_READ_STRING: no NUL within MODULE_PARAMS_MAX + 1 bytes */
+};
+
+struct job_answer {
+        uint32_t status;
+        int32_t error;        /* 0 or a positive errno */
+        uint64_t serial;      /* of the job; 0 answers JOB_PING */
+        uint64_t duration_ns; /* JOB_FINIT: in the system call */
+        uint32_t length;      /* JOB_READ_STRING: bytes after this struct, without a NUL */
+        uint32_t reserved;
+};
+
+/* The longest message either way. */
+#define JOB_MESSAGE_MAX (sizeof(struct job) + MODULE_PARAMS_MAX)

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The journal: what must outlive a supervisor. A locked, prefaulted memfd that keeper and supervisor share.
+ *
+ * Requests. SECCOMP_IOCTL_NOTIF_RECV writes straight into a slot, so a received request is never known only to a
+ * process that can die. A slot counts once its commit word is set; an uncommitted one only if its id is valid before
+ * any new RECV (the supervisor died between the ioctl and the commit word).
+ *
+ * Loads. A load stands here from before its job is sent until all that waited for it are answered.
+ *
+ * Counters. Written as things happen; the report is made from them by whoever is left.
+ *
+ * One writer at a time: the supervisor while there is one, else the keeper.
+ */
+
+#include <linux/seccomp.h>
+#include <stdint.h>
+
+#include "modgate/module.h"
+
+#define JOURNAL_VERSION 1U
+#define JOURNAL_REQUESTS 4096U /* udevd parks 2048 workers at most */
+#define JOURNAL_LOADS 512U
+#define JOURNAL_MODULES 1024U
+#define JOURNAL_ERRNOS 6U
+
+/* Room for the kernel's struct seccomp_notif, which may grow; what does not fit is refused before the filter is on. */
+#define JOURNAL_NOTIF_ROOM 128U
+#define JOURNAL_SLOT_SIZE 256U
+#define JOURNAL_NO_LOAD UINT32_MAX
+
+/* Why a request was left to the kernel. The names stand in src/observe/report.c and docs/report.md. */
+enum continue_reason {
+        CONTINUE_NOT = 0,
+        CONTINUE_UNKNOWN_CALL,    /* an architecture or system call that we did not ask for */
+        CONTINUE_INIT_MODULE,     /* init_module: passed on */
+        CONTINUE_DISABLED,        /* kernel.modules_disabled is set */
+        CONTINUE_NO_PID,          /* the caller is not visible in our pid namespace */
+        CONTINUE_CALLER_GONE,     /* /proc has nothing on the caller */
+        CONTINUE_NO_CAPABILITY,   /* the caller lacks CAP_SYS_MODULE */
+        CONTINUE_USER_NAMESPACE,  /* the caller is in another user namespace */
+        CONTINUE_LABEL,           /* the caller has another LSM label than the loader */
+        CONTINUE_FD,              /* not a descriptor that is open for reading */
+        CONTINUE_NOT_REGULAR,     /* not a regular file, or an empty one */
+        CONTINUE_FLAGS,           /* flags we do not know */
+        CONTINUE_MEMORY,          /* the parameters could not be read */
+        CONTINUE_PARAMS_TOO_LONG, /* over MODULE_PARAMS_MAX */
+        CONTINUE_INSPECTOR,       /* no inspector, or one that did not answer in time */
+        CONTINUE_NO_SLOT,         /* the journal is full */
+        CONTINUE_NO_LOADER,       /* no loader could be had */
+        CONTINUE_LOADER_REFUSED,  /* the loader could not open the file */
+        CONTINUE_INTERNAL,        /* any other trouble of our own */
+        CONTINUE_BYPASS,          /* answered by the keeper: there was no supervisor */
+        CONTINUE_REASONS,
+};
+
+struct journal_request {
+        union {
+                struct seccomp_notif notif;
+                unsigned char room[JOURNAL_NOTIF_ROOM]; /* zero before every RECV, else it fails with EINVAL */
+        };
+        uint64_t received_ns; /* CLOCK_MONOTONIC */
+        uint64_t order;       /* counts up with every RECV: replies go out in this order */
+        uint64_t load_serial; /* with `load`: the load it waits for */
+        uint32_t load;        /* index, or JOURNAL_NO_LOAD */
+        uint32_t committed;   /* the commit word */
+        unsigned char reserved[JOURNAL_SLOT_SIZE - JOURNAL_NOTIF_ROOM - 32];
+};
+_Static_assert(sizeof(struct journal_request) == JOURNAL_SLOT_SIZE, "a slot never crosses a page");
+
+enum journal_load_state {
+        JOURNAL_LOAD_FREE = 0,
+        JOURNAL_LOAD_SENT, /* the job was sent, or was about to be: the loader tells, see JOB_PING */
+        JOURNAL_LOAD_DONE, /* the answer is here */
+};
+
+struct journal_load {
+        uint32_t state;
+        uint32_t loader;
+        uint64_t serial; /* never used twice */
+        struct module_key key;
+        uint32_t module; /* index of its counters */
+        uint32_t status; /* enum job_status */
+        int32_t error;
+        uint32_t reserved;
+        uint64_t duration_ns;
+};
+
+struct journal_errno {
+        int32_t error; /* positive; 0: unused */
+        uint32_t count;
+};
+
+/* Counters of one module, or of one file that has no module name. */
+struct journal_module {
+        char name[MODULE_NAME_SIZE]; /* module name, or the file's name, shortened */
+        uint32_t used;
+        uint32_t indexed;  /* the name is a module's */
+        uint64_t requests; /* = leads + joined + live + behind + continued, once all are answered */
+        uint64_t loads;    /* performed by a loader */
+        uint64_t loaded;   /* of those: with result 0 */
+        uint64_t joined;   /* answered with the result of a load in flight */
+        uint64_t live;     /* answered EEXIST: the module was live */
+        uint64_t behind;   /* answered EEXIST: another load of this name went live meanwhile */
+        uint64_t continued;
+        uint64_t load_ns;      /* time spent in the system calls of the loads */
+        uint64_t bytes_loaded; /* sizes of the files that were loaded */
+        uint64_t bytes_saved;  /* sizes of the files that duplicates did not make the kernel read */
+        struct journal_errno failures[JOURNAL_ERRNOS]; /* of loads; what does not fit counts in `other_failures` */
+        uint64_t other_failures;
+};
+
+struct journal_header {
+        uint32_t version;
+        uint32_t slot_stride; /* bytes */
+        uint32_t notif_size;  /* of this kernel, bytes */
+        uint32_t resp_size;
+        uint64_t order;       /* last given */
+        uint64_t load_serial; /* last given */
+        uint64_t heartbeat;   /* counts the supervisor's rounds */
+        uint64_t started_ns;  /* CLOCK_MONOTONIC */
+        uint64_t supervisor_starts;
+        uint64_t requests;  /* received */
+        uint64_t answered;  /* replies the kernel took */
+        uint64_t gone;      /* requesters that had gone before their reply */
+        uint64_t recovered; /* requests and loads taken over from a supervisor that died */
+        uint64_t loader_deaths;
+        uint64_t bypassed; /* 1: the keeper answers, since the supervisor could not be kept alive */
+        uint64_t continued[CONTINUE_REASONS];
+};
+
+struct journal {
+        struct journal_header header;
+        _Alignas(4096) struct journal_request requests[JOURNAL_REQUESTS];
+        struct journal_load loads[JOURNAL_LOADS];
+        struct journal_module modules[JOURNAL_MODULES];
+};
