@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The command line of scripts/guest."""
+
+import argparse
+import sys
+
+from . import build, processes, run
+from .errors import GuestError
+from .progress import Progress
+
+RELEASES = ("12", "13", "mini12", "mini13")
+DESCRIPTION = """\
+Builds Debian guests and runs scripts in them, in QEMU's software emulation.
+"""
+EPILOG = """\
+exit status of run: the script's own, or
+  200  a build or QEMU failed        204  the guest's kernel panicked
+  201  no space                      205  timed out
+  202  no package mirror             206  the guest ended before its script did
+  203  a program is missing          130  interrupted
+"""
+
+
+def main(arguments):
+    processes.end_on_signals()
+    options = _parse(arguments)
+    title = "guest " + (options.release if options.command == "run" else options.releases[0])
+    progress = Progress(title, quiet=options.quiet)
+    try:
+        return options.function(options, progress)
+    except GuestError as error:
+        progress.end()
+        for line in error.tail:
+            print(f"  | {line}", file=sys.stderr)
+        print(f"{title}: {error}", file=sys.stderr)
+        return error.code
+    except BrokenPipeError:
+        return 141
+
+
+def _parse(arguments):
+    parser = argparse.ArgumentParser(prog="scripts/guest", description=DESCRIPTION, epilog=EPILOG,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_build(commands)
+    _add_path(commands)
+    _add_run(commands)
+    return parser.parse_args(arguments)
+
+
+def _add_build(commands):
+    parser = commands.add_parser("build", help="build guests that are not in the cache")
+    parser.add_argument("releases", nargs="+", choices=RELEASES, metavar="RELEASE", help=", ".join(RELEASES))
+    parser.add_argument("--quiet", action="store_true")
+    parser.set_defaults(function=_build)
+
+
+def _add_path(commands):
+    parser = commands.add_parser("path", help="print where a guest is cached; build it if it is not")
+    parser.add_argument("releases", nargs=1, choices=RELEASES, metavar="RELEASE")
+    parser.add_argument("--quiet", action="store_true")
+    parser.set_defaults(function=_path)
+
+
+def _add_run(commands):
+    parser = commands.add_parser("run", help="boot a guest and run a script in it", epilog=EPILOG,
+                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("release", choices=RELEASES, metavar="RELEASE", help=", ".join(RELEASES))
+    parser.add_argument("--cpus", type=int, metavar="N", help="4; a small guest: 2")
+    parser.add_argument("--memory", type=int, metavar="MIB", help="2048 and 256 for each CPU, 8192 at most")
+    parser.add_argument("--timeout", type=float, metavar="S", help="600; a small guest: 120")
+    parser.add_argument("--append", action="append", default=[], metavar="ARGS", help="for the kernel's command line")
+    parser.add_argument("--overlay", action="append", default=[], metavar="DIR",
+                        help="tree laid over the root file system; modes are kept, root owns it")
+    parser.add_argument("--copy", action="append", default=[], type=_pair, metavar="SRC:DEST", help="one file")
+    parser.add_argument("--out", metavar="DIR", help="where the files go that the script leaves in $GUEST_OUT")
+    parser.add_argument("--console", metavar="FILE", help="write the console's output here")
+    parser.add_argument("--modules", type=lambda text: [m for m in text.split(",") if m], default=["dummy"],
+                        metavar="A,B,C", help="small guest: modules to bring, by name or as files (dummy)")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("script", metavar="SCRIPT", help="a file of this machine")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARG")
+    parser.set_defaults(function=_run)
+
+
+def _pair(text):
+    source, colon, destination = text.rpartition(":")
+    if not colon or not destination.startswith("/"):
+        raise argparse.ArgumentTypeError(f"not SRC:DEST with an absolute DEST: {text}")
+    return source, destination
+
+
+def _base(release):
+    """The small guest of a release is built together with it."""
+    return release.removeprefix("mini")
+
+
+def _build(options, progress):
+    for release in dict.fromkeys(map(_base, options.releases)):
+        build.ensure(release, Progress(f"guest {release}", options.quiet))
+    progress.clear()
+    return 0
+
+
+def _path(options, progress):
+    print(build.ensure(_base(options.releases[0]), progress))
+    return 0
+
+
+def _run(options, progress):
+    options.base = _base(options.release)
+    options.mini = options.base != options.release
+    options.cpus = options.cpus or (2 if options.mini else 4)
+    options.memory = options.memory or min(2048 + 256 * options.cpus, 8192)
+    options.timeout = options.timeout or (120 if options.mini else 600)
+    return run.run(options, progress)

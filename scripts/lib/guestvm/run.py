@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""One run of a script in a guest."""
+
+import io
+import os
+import shutil
+import sys
+import tarfile
+import tempfile
+
+from . import build, cache, modules, overlay
+from . import recipe  # noqa: F401
+from .errors import GuestError
+from .machine import Machine
+
+KERNEL_ARGUMENTS = "console=ttyS0 panic=-1 rdinit=/init"
+
+
+def run(options, progress):
+    """Boots, runs, brings back; returns the script's exit status."""
+    command = [options.script, *options.arguments]
+    if not os.path.isfile(options.script):
+        raise GuestError(f"no such script: {options.script}")
+    directory = build.ensure(options.base, progress)
+    progress.step("starting")
+    with _initrd(options, directory, command) as initrd:
+        machine = Machine(os.path.join(directory, "vmlinuz"), initrd.fileno(), _kernel_arguments(options),
+                          options.cpus, options.memory, options.console)
+    try:
+        progress.step("booting")
+        result = machine.run(options.timeout, progress, _Output(progress))
+    finally:
+        machine.close()
+        progress.clear()
+    if options.out:
+        _unpack(result.archive(), options.out)
+    return result.status
+
+
+class _Output:
+    """The script's output, live; the status line makes way for it."""
+
+    def __init__(self, progress):
+        self._progress = progress
+
+    def __call__(self, data):
+        self._progress.end()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+def _kernel_arguments(options):
+    return " ".join([KERNEL_ARGUMENTS, *options.append])
+
+
+def _initrd(options, directory, command):
+    """The archives behind each other in a file without a name: nothing is left behind, whatever happens."""
+    initrd = tempfile.TemporaryFile(dir=cache.root())
+    for name in ("mini.cpio",) if options.mini else ("root.cpio", "modules.cpio"):
+        with open(os.path.join(directory, name), "rb") as f:
+            _append(f, initrd)
+    links = {name: f"usr/{name}" for name in ("bin", "sbin", "lib", "lib64")}
+    addition = overlay.Overlay(initrd, links if options.mini else overlay.load_links(directory))
+    if options.mini:
+        _add_mini_modules(addition, directory, options.modules)
+        addition.start_at_once()
+    else:
+        addition.start_by_systemd()
+    for top in options.overlay:
+        addition.tree(top)
+    for source, destination in options.copy:
+        addition.file(source, destination)
+    addition.script(command, {"GUEST_OUT": "/guest/out", "GUEST_RELEASE": options.release, "LC_ALL": "C.UTF-8",
+                              "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"})
+    addition.close()
+    initrd.flush()
+    return initrd
+
+
+def _append(source, target):
+    size = os.fstat(source.fileno()).st_size
+    sent = 0
+    while sent < size:
+        sent += os.sendfile(target.fileno(), source.fileno(), sent, size - sent)
+    target.seek(0, os.SEEK_END)
+
+
+def _add_mini_modules(addition, directory, names):
+    with tempfile.TemporaryDirectory(prefix="modgate-guest-") as work:
+        modules.pick(os.path.join(directory, "modules"), work, names)
+        addition.tree(work)
+
+
+def _unpack(archive, target):
+    os.makedirs(target, exist_ok=True)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        for member in tar:
+            if member.isfile() or member.isdir():
+                member.uid, member.gid = os.getuid(), os.getgid()
+                tar.extract(member, target, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+
+
+def remove_cache():
+    shutil.rmtree(cache.root(), ignore_errors=True)
