@@ -2,7 +2,7 @@
 """Builds a release: mmdebstrap makes the root file system, which is packed as an archive for the kernel to unpack.
 
 A build leaves in the cache
-    vmlinuz     the kernel
+    vmlinux     the kernel
     root.cpio   the whole guest, without modules
     mini.cpio   the small guest, without modules
     modules/    the reduced module tree
@@ -21,7 +21,7 @@ import subprocess
 import tarfile
 import time
 
-from . import cache, cpio, mirror, modules, processes, recipe
+from . import cache, cpio, kernel, mirror, modules, processes, recipe
 from .errors import BuildFailed, NoMirror, NoSpace
 
 NEEDED_MIB = 2500
@@ -170,8 +170,10 @@ def _write_mini(tar, members, result):
         _copy_with_folders(tar, members, writer, [_through_merged_usr(name) for name in files])
         _copy_with_folders(tar, members, writer, [_through_merged_usr("/bin/busybox")])
         for applet in _build_file(tar, members, "applets").decode().split():
-            if applet not in MODULE_TOOLS + ("bash", "busybox", "strace"):
+            if applet not in MODULE_TOOLS + ("bash", "busybox", "sh", "strace"):
                 writer.symlink(f"usr/bin/{applet}", "busybox")
+        # not busybox: its shell would run its own applets instead of the real module tools
+        writer.symlink("usr/bin/sh", "bash")
         for tool in MODULE_TOOLS:
             writer.symlink(f"usr/sbin/{tool}", "../bin/kmod")
         writer.symlink("run/lock", "/run")
@@ -224,12 +226,12 @@ def _extract_kernel(tar, members, work, result):
     content = subprocess.run(["dpkg-deb", "--fsys-tarfile", package], capture_output=True, check=True).stdout
     os.unlink(package)
     unpacked = os.path.join(work, "kernel")
-    with tarfile.open(fileobj=io.BytesIO(content)) as kernel:
-        wanted = [m for m in kernel if m.isreg() and ("/lib/modules/" in m.name or "/boot/vmlinuz" in m.name)]
+    with tarfile.open(fileobj=io.BytesIO(content)) as files:
+        wanted = [m for m in files if m.isreg() and ("/lib/modules/" in m.name or "/boot/vmlinuz" in m.name)]
         for member in wanted:
             member.uid, member.gid, member.mode = os.getuid(), os.getgid(), 0o644
-        kernel.extractall(unpacked, wanted)
+        files.extractall(unpacked, wanted)
     os.makedirs(os.path.join(result, "modules/lib"))
     below = "usr/lib/modules" if os.path.isdir(os.path.join(unpacked, "usr/lib/modules")) else "lib/modules"
     os.rename(os.path.join(unpacked, below), os.path.join(result, "modules/lib/modules"))
-    os.rename(glob.glob(os.path.join(unpacked, "boot/vmlinuz-*"))[0], os.path.join(result, "vmlinuz"))
+    kernel.unpack(glob.glob(os.path.join(unpacked, "boot/vmlinuz-*"))[0], os.path.join(result, "vmlinux"))

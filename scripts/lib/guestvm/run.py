@@ -3,13 +3,11 @@
 
 import io
 import os
-import shutil
 import sys
 import tarfile
 import tempfile
 
 from . import build, cache, modules, overlay
-from . import recipe  # noqa: F401
 from .errors import GuestError
 from .machine import Machine
 
@@ -24,7 +22,7 @@ def run(options, progress):
     directory = build.ensure(options.base, progress)
     progress.step("starting")
     with _initrd(options, directory, command) as initrd:
-        machine = Machine(os.path.join(directory, "vmlinuz"), initrd.fileno(), _kernel_arguments(options),
+        machine = Machine(os.path.join(directory, "vmlinux"), initrd.fileno(), _kernel_arguments(options),
                           options.cpus, options.memory, options.console)
     try:
         progress.step("booting")
@@ -99,6 +97,3 @@ def _unpack(archive, target):
                 member.uid, member.gid = os.getuid(), os.getgid()
                 tar.extract(member, target, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
 
-
-def remove_cache():
-    shutil.rmtree(cache.root(), ignore_errors=True)
