@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "launch/launch.h"
+
+enum {
+        OPTION_HELP = CLI_LONG_OPTION,
+        OPTION_ON_ERROR,
+        OPTION_REPORT,
+        OPTION_WAIT,
+};
+
+static int parse_on_error(const char *word, enum launch_on_error *ret) {
+        if (strcmp(word, "exec") == 0)
+                *ret = LAUNCH_EXEC;
+        else if (strcmp(word, "fail") == 0)
+                *ret = LAUNCH_FAIL;
+        else
+                return cli_usage_error(&cli_run, "--on-error is exec or fail, not '%s'", word);
+
+        return 0;
+}
+
+static int parse_report(const char *file, const char **ret) {
+        if (file && file[0] == '\0')
+                return cli_usage_error(&cli_run, "--report= needs a file name");
+
+        *ret = file ? file : "-";
+        return 0;
+}
+
+/* Returns 0, or the exit status of a usage error. */
+static int parse(int argc, char **argv, struct launch_config *config, bool *ret_help) {
+        static const struct option options[] = {
+                { "help", no_argument, NULL, OPTION_HELP },
+                { "on-error", required_argument, NULL, OPTION_ON_ERROR },
+                { "report", optional_argument, NULL, OPTION_REPORT },
+                { "wait", no_argument, NULL, OPTION_WAIT },
+                { 0 },
+        };
+        int option, r = 0;
+
+        opterr = 0;
+        optind = 0; /* GNU's word for a new scan */
+        while (r == 0 && (option = getopt_long(argc, argv, "+h", options, NULL)) >= 0) {
+                switch (option) {
+                case 'h':
+                case OPTION_HELP:
+                        *ret_help = true;
+                        return 0;
+                case OPTION_ON_ERROR:
+                        r = parse_on_error(optarg, &config->on_error);
+                        break;
+                case OPTION_REPORT:
+                        r = parse_report(optarg, &config->report);
+                        break;
+                case OPTION_WAIT:
+                        config->wait = true;
+                        break;
+                default:
+                        r = cli_option_error(&cli_run, argv);
+                }
+        }
+
+        return r;
+}
+
+static int run(const struct kernel_interface *kernel, int argc, char **argv) {
+        struct launch_config config = {
+                .kernel = kernel,
+                .kernel_command_line = "/proc/cmdline",
+                .on_error = LAUNCH_FAIL,
+        };
+        bool wants_help = false;
+        int r;
+
+        r = parse(argc, argv, &config, &wants_help);
+        if (r != 0)
+                return r;
+        if (wants_help)
+                return cli_help.run(kernel, 2, (char *[]){ (char *)cli_help.name, (char *)cli_run.name, NULL });
+        if (optind >= argc)
+                return cli_usage_error(&cli_run, "COMMAND is missing");
+
+        config.argv = argv + optind;
+        return launch_run(&config);
+}
+
+const struct cli_command cli_run = {
+        .name = "run",
+        .usage = "run [--on-error=exec|fail] [--report[=FILE]] [--wait] [--] COMMAND [ARG...]",
+        .summary = "Run COMMAND and all it starts under modgate",
+        .details = "COMMAND keeps modgate's process id, descriptors and environment. Needs CAP_SYS_MODULE\n"
+                   "and CAP_SYS_ADMIN.\n"
+                   "\n"
+                   "  --on-error=exec  if COMMAND cannot be supervised, say why and run it all the same\n"
+                   "  --on-error=fail  if COMMAND cannot be supervised, say why and exit 125 (default)\n"
+                   "  --report         when COMMAND and all it started have ended, print a table of the\n"
+                   "                   modules on stderr\n"
+                   "  --report=FILE    the same as JSON in FILE\n"
+                   "  --wait           stay, as COMMAND's parent, until all it started has ended; exit as\n"
+                   "                   COMMAND did, with 128 + the signal's number if one killed it.\n"
+                   "                   SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 are handed on\n"
+                   "  -h, --help       this page\n"
+                   "\n"
+                   "Exit status: COMMAND's; 2 usage, 125 cannot be supervised, 126 COMMAND cannot be\n"
+                   "executed, 127 COMMAND not found.\n",
+        .run = run,
+};

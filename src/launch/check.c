@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "launch/check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/seccomp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/capability.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+/* Before, the end of a tree could not be told, and further back there was no CONTINUE. */
+#define KERNEL_MAJOR 5U
+#define KERNEL_MINOR 9U
+
+int problem_set(struct problem *problem, int error, const char *format, ...) {
+        va_list arguments;
+
+        va_start(arguments, format);
+        (void)vsnprintf(problem->text, sizeof(problem->text), format, arguments);
+        va_end(arguments);
+
+        return error;
+}
+
+static bool is_blank(char c) {
+        return c == ' ' || c == '\t' || c == '\n';
+}
+
+bool check_command_line_has(const char *text, const char *word) {
+        while (*text) {
+                const char *start = text;
+                bool quoted = false;
+                size_t length;
+
+                for (; *text && (quoted || !is_blank(*text)); text++)
+                        if (*text == '"')
+                                quoted = !quoted;
+
+                length = (size_t)(text - start);
+                if (length == strlen(word) && memcmp(start, word, length) == 0)
+                        return true;
+                while (is_blank(*text))
+                        text++;
+        }
+
+        return false;
+}
+
+static int make_absolute(const char *path, char **ret) {
+        char *directory, *absolute;
+        int r;
+
+        if (path[0] == '/') {
+                *ret = strdup(path);
+                return *ret ? 0 : -ENOMEM;
+        }
+
+        directory = getcwd(NULL, 0);
+        if (!directory)
+                return -errno;
+
+        r = asprintf(&absolute, "%s/%s", directory, path);
+        free(directory);
+        if (r < 0)
+                return -ENOMEM;
+
+        *ret = absolute;
+        return 0;
+}
+
+/* The report is renamed into its place, so it is the directory that must be writable. `path` is absolute. */
+static int check_directory_of(const char *path) {
+        size_t length = (size_t)(strrchr(path, '/') - path);
+        char *directory = strndup(path, length > 0 ? length : 1);
+        struct stat status;
+        int r = 0;
+
+        if (!directory)
+                return -ENOMEM;
+
+        if (stat(directory, &status) < 0 || faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) < 0)
+                r = -errno;
+        else if (!S_ISDIR(status.st_mode))
+                r = -ENOTDIR;
+
+        free(directory);
+        return r;
+}
+
+/* What is not an ordinary file (/dev/null, a FIFO, a symbolic link) would be gone after the rename. */
+static int check_replaceable(const char *path) {
+        struct stat status;
+
+        if (path[strlen(path) - 1] == '/')
+                return -EISDIR;
+        if (lstat(path, &status) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (S_ISDIR(status.st_mode))
+                return -EISDIR;
+
+        return S_ISREG(status.st_mode) ? 0 : -EEXIST;
+}
+
+int check_report(const char *path, char **ret, struct problem *problem) {
+        char *absolute = NULL;
+        int r;
+
+        if (!path) {
+                *ret = NULL;
+                return 0;
+        }
+
+        if (strcmp(path, "-") == 0) {
+                absolute = strdup(path);
+                r = absolute ? 0 : -ENOMEM;
+        } else {
+                r = make_absolute(path, &absolute);
+                if (r == 0)
+                        r = check_directory_of(absolute);
+                if (r == 0)
+                        r = check_replaceable(absolute);
+        }
+
+        if (r < 0) {
+                free(absolute);
+                if (r == -EEXIST)
+                        return problem_set(
+                                problem, r,
+                                "cannot write the report %s: it is not an ordinary file, and the report would "
+                                "take its place; name another file",
+                                path);
+                return problem_set(problem, r,
+                                   "cannot write the report %s: %s; name a file in a directory that exists and is "
+                                   "writable",
+                                   path, strerror(-r));
+        }
+
+        *ret = absolute;
+        return 0;
+}
+
+static bool has_capability(cap_t capabilities, cap_value_t value) {
+        cap_flag_value_t set = CAP_CLEAR;
+
+        return cap_get_flag(capabilities, value, CAP_EFFECTIVE, &set) == 0 && set == CAP_SET;
+}
+
+static int check_capabilities(struct problem *problem) {
+        cap_t capabilities = cap_get_proc();
+        bool admin, module;
+
+        if (!capabilities)
+                return problem_set(problem, -errno, "cannot read the capabilities of this process: %s",
+                                   strerror(errno));
+
+        admin = has_capability(capabilities, CAP_SYS_ADMIN);
+        module = has_capability(capabilities, CAP_SYS_MODULE);
+        (void)cap_free(capabilities);
+        if (admin && module)
+                return 0;
+
+        return problem_set(problem, -EPERM,
+                           "missing %s%s%s: run modgate as root, with a capability bounding set that keeps %s",
+                           module ? "" : "CAP_SYS_MODULE (to load modules)", admin || module ? "" : " and ",
+                           admin ? "" : "CAP_SYS_ADMIN (to install the filter)", admin || module ? "it" : "them");
+}
+
+/* Names what stands between modgate and seccomp(2), by the errno that it gave. */
+static int seccomp_problem(struct problem *problem, int error) {
+        switch (error) {
+        case EPERM:
+        case EACCES:
+                return problem_set(
+                        problem, -error,
+                        "seccomp(2) is forbidden by a system-call filter (%s): add SystemCallFilter=seccomp to "
+                        "the unit, or allow seccomp in the container's profile",
+                        strerror(error));
+        case ENOSYS:
+                return problem_set(problem, -error,
+                                   "seccomp(2) is missing (%s): boot a kernel with CONFIG_SECCOMP_FILTER, or allow "
+                                   "seccomp in the system-call filter that hides it",
+                                   strerror(error));
+        default:
+                return problem_set(problem, -error,
+                                   "this kernel's seccomp has no user notifications (%s): boot Linux %u.%u or later",
+                                   strerror(error), KERNEL_MAJOR, KERNEL_MINOR);
+        }
+}
+
+static int check_kernel_version(struct problem *problem) {
+        unsigned int major, minor;
+        struct utsname name;
+
+        if (uname(&name) < 0 || sscanf(name.release, "%u.%u", &major, &minor) != 2)
+                return 0; /* not a reason to refuse: the calls below tell more */
+        if (major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= KERNEL_MINOR))
+                return 0;
+
+        return problem_set(problem, -EOPNOTSUPP,
+                           "Linux %s cannot tell when a supervised tree has ended: boot Linux %u.%u or later",
+                           name.release, KERNEL_MAJOR, KERNEL_MINOR);
+}
+
+static int check_seccomp(struct problem *problem) {
+        uint32_t action = SECCOMP_RET_USER_NOTIF;
+        struct seccomp_notif_sizes sizes = { 0 };
+
+        if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) < 0 ||
+            syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
+                return seccomp_problem(problem, errno);
+
+        return 0;
+}
+
+static int check_proc(struct problem *problem) {
+        struct statfs status;
+
+        if (statfs("/proc/self/fd", &status) == 0 && (unsigned long)status.f_type == PROC_SUPER_MAGIC)
+                return 0;
+
+        return problem_set(
+                problem, -ENOENT,
+                "/proc is not mounted, and callers cannot be looked at without it: mount -t proc proc /proc");
+}
+
+int check_environment(struct problem *problem) {
+        int (*const checks[])(struct problem *) = { check_capabilities, check_kernel_version, check_seccomp,
+                                                    check_proc };
+
+        for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
+                int r = checks[i](problem);
+
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
