@@ -87,10 +87,12 @@ static int check_directory_of(const char *path) {
         if (!directory)
                 return -ENOMEM;
 
-        if (stat(directory, &status) < 0 || faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) < 0)
+        if (stat(directory, &status) < 0)
                 r = -errno;
         else if (!S_ISDIR(status.st_mode))
                 r = -ENOTDIR;
+        else if (faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) < 0)
+                r = -errno;
 
         free(directory);
         return r;
