@@ -13,7 +13,7 @@
 #include "modgate/module.h"
 
 enum job_type {
-        JOB_PING = 1,    /* loader: say that all earlier jobs are done. Answered with serial 0. */
+        JOB_PING = 1,    /* loader: answered once all jobs before it were */
         JOB_FINIT,       /* loader: finit_module of the file, with the flags and the parameters that follow */
         JOB_READ_STRING, /* inspector: the NUL-terminated string at `address` of the memory file */
 };
@@ -37,7 +37,7 @@ enum job_status {
 struct job_answer {
         uint32_t status;
         int32_t error;        /* 0 or a positive errno */
-        uint64_t serial;      /* of the job; 0 answers JOB_PING */
+        uint64_t serial;      /* of the job */
         uint64_t duration_ns; /* JOB_FINIT: in the system call */
         uint32_t length;      /* JOB_READ_STRING: bytes after this struct, without a NUL */
         uint32_t reserved;

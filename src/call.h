@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Which of the two trapped system calls a notification is about, on whatever architecture it was made. */
+
+#include <linux/seccomp.h>
+
+enum call {
+        CALL_UNKNOWN,
+        CALL_INIT_MODULE,
+        CALL_FINIT_MODULE,
+};
+
+/* Asks libseccomp once per architecture and remembers the numbers. */
+enum call call_of(const struct seccomp_data *data);

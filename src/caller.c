@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "caller.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "module/identity.h"
+#include "util/fd.h"
+
+/* Kernels and security modules differ in whether a newline or a NUL ends it. Empty: no security module has one. */
+static void read_label(int directory, char label[static CALLER_LABEL_MAX]) {
+        _cleanup_fd_ int fd = openat(directory, "attr/current", O_RDONLY | O_CLOEXEC);
+        ssize_t length = fd < 0 ? 0 : read(fd, label, CALLER_LABEL_MAX - 1);
+
+        if (length < 0)
+                length = 0;
+        label[length] = '\0';
+        label[strcspn(label, "\n")] = '\0';
+}
+
+static int read_user_namespace(int directory, char *target, size_t size) {
+        ssize_t length = readlinkat(directory, "ns/user", target, size - 1);
+
+        if (length < 0 && errno == ENOENT) /* a kernel without user namespaces has no such link */
+                length = 0;
+        if (length < 0)
+                return -errno;
+        target[length] = '\0';
+        return 0;
+}
+
+int caller_self_init(struct caller_self *self) {
+        _cleanup_fd_ int directory = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        memset(self, 0, sizeof(*self));
+        if (directory < 0)
+                return -errno;
+        read_label(directory, self->label);
+        return read_user_namespace(directory, self->user_namespace, sizeof(self->user_namespace));
+}
+
+int caller_open(pid_t tid) {
+        char path[32];
+        int fd;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d", (int)tid);
+        fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+}
+
+/* capget(2) takes the id of any thread. */
+static bool has_capability(pid_t tid) {
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3, .pid = tid };
+        struct __user_cap_data_struct data[2] = { 0 };
+
+        if (syscall(SYS_capget, &header, data) < 0)
+                return false;
+        return data[CAP_TO_INDEX(CAP_SYS_MODULE)].effective & CAP_TO_MASK(CAP_SYS_MODULE);
+}
+
+enum continue_reason caller_check(const struct caller_self *self, int directory, pid_t tid) {
+        char user_namespace[sizeof(self->user_namespace)];
+        char label[CALLER_LABEL_MAX];
+
+        if (!has_capability(tid))
+                return CONTINUE_NO_CAPABILITY;
+        if (read_user_namespace(directory, user_namespace, sizeof(user_namespace)) < 0)
+                return CONTINUE_CALLER_GONE;
+        if (strcmp(user_namespace, self->user_namespace) != 0)
+                return CONTINUE_USER_NAMESPACE;
+        if (self->label[0] == '\0')
+                return CONTINUE_NOT;
+        read_label(directory, label);
+        return strcmp(label, self->label) == 0 ? CONTINUE_NOT : CONTINUE_LABEL;
+}
+
+static enum continue_reason look_at_file(int directory, const char *link, struct caller_file *file) {
+        struct statx status;
+        ssize_t length = readlinkat(directory, link, file->path, sizeof(file->path) - 1);
+
+        if (length < 0)
+                return CONTINUE_FD;
+        file->path[length] = '\0';
+        if (statx(file->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &status) < 0)
+                return CONTINUE_FD;
+        if (!S_ISREG(status.stx_mode) || status.stx_size == 0)
+                return CONTINUE_NOT_REGULAR;
+        file->identity = module_file_from_statx(&status);
+        return CONTINUE_NOT;
+}
+
+enum continue_reason caller_file_init(struct caller_file *file, int directory, int number) {
+        enum continue_reason reason;
+        struct stat link_status;
+        char link[32];
+
+        file->fd = -1;
+        (void)snprintf(link, sizeof(link), "fd/%d", number);
+        /* proc(5): the owner's r and w bits of the link are the descriptor's; an O_PATH one has neither */
+        if (number < 0 || fstatat(directory, link, &link_status, AT_SYMLINK_NOFOLLOW) < 0 ||
+            !(link_status.st_mode & S_IRUSR))
+                return CONTINUE_FD;
+        file->fd = openat(directory, link, O_PATH | O_CLOEXEC);
+        if (file->fd < 0)
+                return CONTINUE_FD;
+        reason = look_at_file(directory, link, file);
+        if (reason != CONTINUE_NOT)
+                caller_file_deinit(file);
+        return reason;
+}
+
+void caller_file_deinit(struct caller_file *file) {
+        file->fd = fd_close(file->fd);
+}
+
+int caller_open_memory(int directory) {
+        int fd = openat(directory, "mem", O_RDONLY | O_CLOEXEC);
+
+        return fd < 0 ? -errno : fd;
+}

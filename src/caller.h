@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What the supervisor may know of a caller without ever waiting for it: only readlink, lstat, O_PATH opens and
+ * statx(AT_STATX_DONT_SYNC) below /proc/TID. A file of a dead FUSE or network server would hang anything else, beyond
+ * SIGKILL. Needs CAP_SYS_PTRACE.
+ *
+ * All of it is only true if the request is still valid afterwards: thread ids are used again.
+ */
+
+#include <sys/types.h>
+
+#include "modgate/journal.h"
+#include "modgate/module.h"
+
+#define CALLER_LABEL_MAX 512
+#define CALLER_PATH_MAX 4096
+
+/* What a caller has to have in common with us for its load to be ours to perform. */
+struct caller_self {
+        char user_namespace[64];
+        char label[CALLER_LABEL_MAX]; /* of the LSM; empty: there is none */
+};
+
+struct caller_file {
+        int fd; /* O_PATH, owned */
+        struct module_file identity;
+        char path[CALLER_PATH_MAX]; /* as the kernel prints it: in another mount namespace it may mean another file */
+};
+
+/* Looks at the calling process. Returns 0 or negative errno: /proc is not as it should be. */
+int caller_self_init(struct caller_self *self);
+
+/* Opens /proc/TID: the directory keeps meaning this thread. Returns a descriptor (owned) or negative errno. */
+int caller_open(pid_t tid);
+
+/*
+ * May this caller load modules by itself, and in our place? It does if it has CAP_SYS_MODULE in our user namespace and
+ * our LSM label. Returns CONTINUE_NOT if so, else why not.
+ */
+enum continue_reason caller_check(const struct caller_self *self, int directory, pid_t tid);
+
+/*
+ * Descriptor `number` of the caller, if it is a regular, non-empty file that is open for reading (the mode of the link
+ * in /proc/TID/fd shows that). Returns CONTINUE_NOT and fills `file` (to be freed with caller_file_deinit()), else why
+ * not.
+ */
+enum continue_reason caller_file_init(struct caller_file *file, int directory, int number);
+void caller_file_deinit(struct caller_file *file);
+
+/* Opens the caller's memory for reading. Returns a descriptor (owned) or negative errno. */
+int caller_open_memory(int directory);

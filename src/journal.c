@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "journal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "util/fd.h"
+
+#define OVERFLOW_NAME "(others)"
+
+uint64_t journal_now_ns(void) {
+        struct timespec now;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+static int map_locked(struct journal **ret_journal) {
+        _cleanup_fd_ int fd = memfd_create("modgate-journal", MFD_CLOEXEC);
+        struct journal *journal;
+
+        if (fd < 0 || ftruncate(fd, sizeof(*journal)) < 0)
+                return -errno;
+        journal = mmap(NULL, sizeof(*journal), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+        if (journal == MAP_FAILED)
+                return -errno;
+        /* Every page is written once: a hole would be allocated, and could fail, in the middle of a receive. */
+        memset(journal, 0, sizeof(*journal));
+        if (mlock(journal, sizeof(*journal)) < 0) {
+                int error = -errno;
+
+                (void)munmap(journal, sizeof(*journal));
+                return error;
+        }
+        *ret_journal = journal;
+        return 0;
+}
+
+int journal_create(struct journal **ret_journal) {
+        struct seccomp_notif_sizes sizes;
+        struct journal *journal = NULL;
+        int r;
+
+        if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
+                return -errno;
+        if (sizes.seccomp_notif > JOURNAL_NOTIF_ROOM || sizes.seccomp_notif_resp > JOURNAL_NOTIF_ROOM)
+                return -EOVERFLOW;
+        r = map_locked(&journal);
+        if (r < 0)
+                return r;
+        journal->header.version = JOURNAL_VERSION;
+        journal->header.slot_stride = JOURNAL_SLOT_SIZE;
+        journal->header.notif_size = sizes.seccomp_notif;
+        journal->header.resp_size = sizes.seccomp_notif_resp;
+        journal->header.started_ns = journal_now_ns();
+        *ret_journal = journal;
+        return 0;
+}
+
+uint32_t journal_module(struct journal *journal, const char *name, bool indexed) {
+        uint32_t i;
+
+        for (i = 0; i < JOURNAL_MODULES - 1; i++) {
+                struct journal_module *module = &journal->modules[i];
+
+                if (!module->used)
+                        break;
+                if (module->indexed == indexed && strncmp(module->name, name, MODULE_NAME_SIZE - 1) == 0)
+                        return i;
+        }
+        if (i == JOURNAL_MODULES - 1)
+                name = OVERFLOW_NAME;
+        if (!journal->modules[i].used) {
+                memcpy(journal->modules[i].name, name, strnlen(name, MODULE_NAME_SIZE - 1));
+                journal->modules[i].indexed = indexed;
+                journal->modules[i].used = 1;
+        }
+        return i;
+}
+
+static void count_failure(struct journal_module *module, int error) {
+        for (unsigned int i = 0; i < JOURNAL_ERRNOS; i++) {
+                struct journal_errno *failure = &module->failures[i];
+
+                if (failure->error != 0 && failure->error != error)
+                        continue;
+                failure->error = error;
+                failure->count++;
+                return;
+        }
+        module->other_failures++;
+}
+
+void journal_count_load(struct journal_module *module, int error, uint64_t duration_ns, uint64_t bytes) {
+        module->loads++;
+        module->load_ns += duration_ns;
+        module->bytes_loaded += bytes;
+        if (error == 0)
+                module->loaded++;
+        else
+                count_failure(module, error);
+}

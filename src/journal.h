@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The journal's memory and its counters; include/modgate/journal.h says what it is. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "modgate/journal.h"
+
+/*
+ * Maps a new, zeroed journal: shared with the processes that are forked later, locked and prefaulted (a fault in
+ * SECCOMP_IOCTL_NOTIF_RECV must find its page). Lives until the last process that maps it ends. Returns 0 or negative
+ * errno: -EOVERFLOW when this kernel's notifications do not fit into a slot.
+ */
+int journal_create(struct journal **ret_journal);
+
+/*
+ * The counters of a module or of a file without a module name (then `indexed` is false, and a long file name is cut).
+ * Returns an index; the last entry takes all that finds no entry of its own.
+ */
+uint32_t journal_module(struct journal *journal, const char *name, bool indexed);
+
+/* Counts a load that was performed: `error` 0 or a positive errno, `bytes` the size of its file. */
+void journal_count_load(struct journal_module *module, int error, uint64_t duration_ns, uint64_t bytes);
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+uint64_t journal_now_ns(void);

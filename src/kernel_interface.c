@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "kernel_interface.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int native_finit_module(int fd, const char *params, int flags) {
+        return syscall(SYS_finit_module, fd, params, flags) < 0 ? -errno : 0;
+}
+
+const struct kernel_interface kernel_interface_native = {
+        .module_sysfs = "/sys/module",
+        .modules_directory = NULL,
+        .modules_disabled = "/proc/sys/kernel/modules_disabled",
+        .finit_module = native_finit_module,
+};

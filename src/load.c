@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "journal.h"
+#include "supervisor.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+struct journal_load *load_journal(struct supervisor *supervisor, const struct load *load) {
+        return &supervisor->journal->loads[load - supervisor->loads];
+}
+
+struct load *load_new(struct supervisor *supervisor) {
+        for (uint32_t i = 0; i < JOURNAL_LOADS; i++) {
+                struct load *load = &supervisor->loads[i];
+
+                if (load->used)
+                        continue;
+                memset(load, 0, sizeof(*load));
+                list_init(&load->pending);
+                load->used = true;
+                load->file_fd = -1;
+                load->serial = ++supervisor->journal->header.load_serial;
+                return load;
+        }
+        return NULL;
+}
+
+void load_free(struct supervisor *supervisor, struct load *load) {
+        list_remove(&load->pending);
+        load->file_fd = fd_close(load->file_fd);
+        free(load->params);
+        load->params = NULL;
+        load->used = false;
+        load_journal(supervisor, load)->state = JOURNAL_LOAD_FREE;
+}
+
+void load_start(struct supervisor *supervisor, struct load *load) {
+        list_insert_before(&supervisor->pending, &load->pending);
+}
+
+/*
+ * Into the journal before the job is sent. If we die in between, our successor asks the loader, which answers in the
+ * order of what it was sent.
+ */
+static void write_sent(struct supervisor *supervisor, const struct load *load, const struct worker *worker) {
+        struct journal_load *entry = load_journal(supervisor, load);
+
+        entry->loader = pool_index(worker);
+        entry->serial = load->serial;
+        entry->key = load->dedup.key;
+        entry->module = load->module;
+        __atomic_store_n(&entry->state, JOURNAL_LOAD_SENT, __ATOMIC_RELEASE);
+}
+
+static bool send_to_loader(struct supervisor *supervisor, struct load *load) {
+        struct job job = {
+                .type = JOB_FINIT,
+                .flags = load->dedup.key.flags,
+                .serial = load->serial,
+                .params_length = load->params_length,
+        };
+        struct worker *worker;
+
+        while ((worker = pool_idle(&supervisor->loaders))) {
+                write_sent(supervisor, load, worker);
+                if (pool_send(worker, &job, load->params, load->file_fd) == 0) {
+                        load->loader = worker;
+                        list_remove(&load->pending);
+                        return true;
+                }
+                load_journal(supervisor, load)->state = JOURNAL_LOAD_FREE;
+                pool_drop(worker);
+        }
+        return false;
+}
+
+static struct load *pending_load(struct list_node *node) {
+        return container_of(node, struct load, pending);
+}
+
+/* False: a load was given up, and another one may have taken its place in the queue. */
+static bool send_pending(struct supervisor *supervisor) {
+        uint32_t starting = pool_count(&supervisor->loaders, WORKER_STARTING);
+
+        list_for_each_safe(node, after, &supervisor->pending) {
+                struct load *load = pending_load(node);
+
+                if (send_to_loader(supervisor, load))
+                        continue;
+                /* no load waits for another one's loader */
+                if (starting > 0) {
+                        starting--;
+                } else if (pool_grow(&supervisor->loaders) < 0) {
+                        load_complete(supervisor, load, JOB_REFUSED, 0, CONTINUE_NO_LOADER);
+                        return false;
+                }
+        }
+        return true;
+}
+
+void loads_send(struct supervisor *supervisor) {
+        while (!send_pending(supervisor))
+                ;
+}
+
+void loads_give_up_one(struct supervisor *supervisor) {
+        if (!list_is_empty(&supervisor->pending))
+                load_complete(supervisor, pending_load(supervisor->pending.next), JOB_REFUSED, 0, CONTINUE_NO_LOADER);
+}
+
+/* Those whose turn comes may have gone meanwhile: nothing is loaded that nobody waits for. */
+static void start_next(struct supervisor *supervisor, struct dedup_load *next) {
+        struct load *load = container_of(next, struct load, dedup);
+
+        list_for_each_safe(node, after, &next->requests) {
+                struct dedup_request *dedup = container_of(node, struct dedup_request, link);
+                struct request *request = container_of(dedup, struct request, dedup);
+
+                if (notify_is_waiting(&supervisor->notify, request->slot))
+                        continue;
+                (void)dedup_table_withdraw(dedup);
+                request_release(supervisor, request);
+        }
+        if (list_is_empty(&next->requests))
+                load_complete(supervisor, load, JOB_REFUSED, 0, CONTINUE_INTERNAL);
+        else
+                load_start(supervisor, load);
+}
+
+struct result {
+        enum job_status status;
+        int error;
+        enum continue_reason reason;
+};
+
+static void answer(struct supervisor *supervisor, struct request *request, const struct result *result, bool leader) {
+        struct journal_module *counters = &supervisor->journal->modules[request->module];
+
+        if (request->dedup.outcome == DEDUP_EXISTS) {
+                counters->behind++;
+                counters->bytes_saved += request->file.size;
+                request_answer(supervisor, request, EEXIST);
+        } else if (result->status == JOB_DONE) {
+                if (!leader) {
+                        counters->joined++;
+                        counters->bytes_saved += request->file.size;
+                }
+                request_answer(supervisor, request, result->error);
+        } else {
+                request_continue(supervisor, request, result->reason);
+        }
+}
+
+void load_complete(struct supervisor *supervisor, struct load *load, enum job_status status, int error,
+                   enum continue_reason reason) {
+        struct result result = { .status = status, .error = error, .reason = reason };
+        struct list_node answered, removed, *node;
+        struct dedup_load *next;
+        bool leader = true;
+
+        list_init(&answered);
+        list_init(&removed);
+        next = dedup_table_complete(&supervisor->table, &load->dedup, status == JOB_DONE && error == 0, &answered,
+                                    &removed);
+        while ((node = list_take_first(&answered))) {
+                struct dedup_request *dedup = container_of(node, struct dedup_request, link);
+
+                answer(supervisor, container_of(dedup, struct request, dedup), &result, leader);
+                if (dedup->outcome == DEDUP_RESULT)
+                        leader = false;
+        }
+        /* only now: as long as a request waits, the journal has its result */
+        while ((node = list_take_first(&removed)))
+                load_free(supervisor, container_of(container_of(node, struct dedup_load, link), struct load, dedup));
+        if (next)
+                start_next(supervisor, next);
+}
+
+void load_lost(struct supervisor *supervisor, struct load *load) {
+        const char *name = load->dedup.key.name;
+        enum module_state state = name[0] ? module_sysfs_state(&supervisor->sysfs, name) : MODULE_PASSING;
+
+        supervisor->journal->header.loader_deaths++;
+        load->loader = NULL;
+        log_error("the loader of %s died; the module is %s", supervisor->journal->modules[load->module].name,
+                  state == MODULE_LIVE ? "live" : (state == MODULE_ABSENT ? "not loaded" : "in an unknown state"));
+        if (state == MODULE_ABSENT)
+                load_complete(supervisor, load, JOB_REFUSED, 0, CONTINUE_NO_LOADER);
+        else
+                load_complete(supervisor, load, JOB_DONE, state == MODULE_LIVE ? 0 : EBUSY, CONTINUE_NOT);
+}
+
+static struct load *loaded_by(struct supervisor *supervisor, const struct worker *worker) {
+        for (uint32_t i = 0; i < JOURNAL_LOADS; i++)
+                if (supervisor->loads[i].used && supervisor->loads[i].loader == worker)
+                        return &supervisor->loads[i];
+        return NULL;
+}
+
+/* First into the journal, then off the socket: wherever we die, the result is in one of the two. */
+static void take_answer(struct supervisor *supervisor, struct load *load, struct worker *worker,
+                        const struct job_answer *job_answer) {
+        struct journal_load *entry = load_journal(supervisor, load);
+
+        entry->status = job_answer->status;
+        entry->error = job_answer->error;
+        entry->duration_ns = job_answer->duration_ns;
+        __atomic_store_n(&entry->state, JOURNAL_LOAD_DONE, __ATOMIC_RELEASE);
+        pool_consume(worker, job_answer);
+        load->loader = NULL;
+        if (job_answer->status == JOB_DONE)
+                journal_count_load(&supervisor->journal->modules[load->module], job_answer->error,
+                                   job_answer->duration_ns, load->dedup.key.file.size);
+        load_complete(supervisor, load, job_answer->status, job_answer->error, CONTINUE_LOADER_REFUSED);
+}
+
+void loader_ready(struct pool *pool, struct worker *worker) {
+        struct supervisor *supervisor = container_of(pool, struct supervisor, loaders);
+        struct load *load = loaded_by(supervisor, worker);
+        struct job_answer job_answer;
+        int r = pool_peek(worker, &job_answer, NULL, 0);
+
+        if (r > 0)
+                return;
+        if (r < 0) {
+                pool_drop(worker);
+                if (load)
+                        load_lost(supervisor, load);
+        } else if (load && job_answer.serial == load->serial) {
+                take_answer(supervisor, load, worker, &job_answer);
+        } else {
+                pool_consume(worker, &job_answer);
+                /* a later answer, and none to the load before it: that job has never arrived */
+                if (load && job_answer.serial > load->serial) {
+                        worker->state = WORKER_IDLE;
+                        load->loader = NULL;
+                        load_complete(supervisor, load, JOB_REFUSED, 0, CONTINUE_INTERNAL);
+                }
+        }
+}
+
+bool loads_in_flight(const struct supervisor *supervisor) {
+        for (uint32_t i = 0; i < JOURNAL_LOADS; i++)
+                if (supervisor->loads[i].used && supervisor->loads[i].loader)
+                        return true;
+        return false;
+}

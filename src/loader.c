@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "loader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fdpass.h"
+#include "journal.h"
+#include "modgate/job.h"
+#include "privilege.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+/*
+ * The descriptor that arrives is an O_PATH one: whoever sent it must not wait for a file, and we may. O_NONBLOCK is for
+ * a FIFO that took the file's place; finit_module wants a description that was opened for reading.
+ */
+static int open_file(int path_fd) {
+        char path[32];
+        struct stat status;
+        int fd;
+
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", path_fd);
+        fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+        if (fd < 0)
+                return -errno;
+        if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
+                fd_close(fd);
+                return -EINVAL;
+        }
+        return fd;
+}
+
+static void perform(const struct kernel_interface *kernel, const struct job *job, const char *params, int path_fd,
+                    struct job_answer *answer) {
+        _cleanup_fd_ int fd = open_file(path_fd);
+        uint64_t start;
+
+        if (fd < 0) {
+                answer->status = JOB_REFUSED;
+                answer->error = -fd;
+                return;
+        }
+        start = journal_now_ns();
+        answer->error = -kernel->finit_module(fd, params, (int)job->flags);
+        answer->duration_ns = journal_now_ns() - start;
+        answer->status = JOB_DONE;
+}
+
+/* Returns whether to go on. */
+static bool serve(int socket, const struct kernel_interface *kernel) {
+        static union {
+                struct job job;
+                char bytes[JOB_MESSAGE_MAX + 1]; /* the parameters get their NUL */
+        } message;
+        struct job_answer answer = { .status = JOB_DONE };
+        _cleanup_fd_ int path_fd = -1;
+        ssize_t length = fdpass_receive(socket, &message, JOB_MESSAGE_MAX, &path_fd, 0);
+
+        if (length == -EINTR)
+                return true;
+        if (length < (ssize_t)sizeof(message.job) || (size_t)length != sizeof(message.job) + message.job.params_length)
+                return false;
+        answer.serial = message.job.serial;
+        if (message.job.type == JOB_FINIT && path_fd >= 0) {
+                message.bytes[length] = '\0';
+                perform(kernel, &message.job, message.bytes + sizeof(message.job), path_fd, &answer);
+        } else if (message.job.type != JOB_PING) {
+                return false;
+        }
+        return fdpass_send_dup_fd(socket, &answer, sizeof(answer), NULL, 0, -1, 0) == 0;
+}
+
+_Noreturn void loader_run(int socket, const struct kernel_interface *kernel) {
+        static const cap_value_t keep[] = { CAP_SYS_MODULE };
+        int r = privilege_keep(keep, 1, true);
+
+        if (r < 0) {
+                errno = -r;
+                log_error("a loader cannot give up its privileges: %m");
+                _exit(EXIT_FAILURE);
+        }
+        while (serve(socket, kernel))
+                ;
+        _exit(EXIT_SUCCESS);
+}

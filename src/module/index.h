@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * depmod's index, through libkmod: which files are the system's own modules, and under which names. libkmod's callers
+ * go by the same names, so a live module of that name is what they take for this file.
+ */
+
+#include <stdbool.h>
+
+#include "modgate/module.h"
+
+struct kmod_ctx;
+
+struct module_index {
+        struct kmod_ctx *kmod; /* NULL: there is no index, and no file has a name */
+        void *files;           /* tsearch(3) tree of the files found so far, by path */
+        char *directory;       /* as links in it were resolved when it was opened */
+        char *prefix;          /* the directory under the name that libkmod uses for it */
+};
+
+/*
+ * `directory`: with modules.dep.bin; NULL: /lib/modules/`uname -r`. A directory without an index is no error: then no
+ * file has a name. Returns 0 or negative errno.
+ */
+int module_index_init(struct module_index *index, const char *directory);
+void module_index_deinit(struct module_index *index);
+
+/*
+ * The name that the index has for the file at `path` (without links in it, as in /proc/TID/fd). Device and inode have
+ * to be those of the index's file too: in another mount namespace the same path may be another file.
+ */
+bool module_index_name(struct module_index *index, const char *path, const struct module_file *file,
+                       char name[static MODULE_NAME_SIZE]);

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "notify.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "journal.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+void notify_init_consume_fd(struct notify *notify, struct journal *journal, int listener) {
+        notify->journal = journal;
+        notify->listener = listener;
+        notify->free_count = 0;
+        /* the lowest slots are taken first, so that few pages are touched */
+        for (uint32_t i = JOURNAL_REQUESTS; i-- > 0;) {
+                if (journal->requests[i].notif.id != 0)
+                        continue;
+                /* whoever had it may have died while clearing it */
+                memset(&journal->requests[i], 0, sizeof(journal->requests[i]));
+                notify->free_slots[notify->free_count++] = i;
+        }
+}
+
+void notify_deinit(struct notify *notify) {
+        notify->listener = fd_close(notify->listener);
+}
+
+short notify_poll(const struct notify *notify) {
+        struct pollfd poller = { .fd = notify->listener, .events = POLLIN };
+
+        return poll(&poller, 1, 0) > 0 ? poller.revents : 0;
+}
+
+static void slot_free(struct notify *notify, struct journal_request *request) {
+        /* the commit word first: a slot that is half cleared does not count */
+        __atomic_store_n(&request->committed, 0, __ATOMIC_RELEASE);
+        memset(request, 0, sizeof(*request));
+        if (request >= notify->journal->requests && request < notify->journal->requests + JOURNAL_REQUESTS)
+                notify->free_slots[notify->free_count++] = (uint32_t)(request - notify->journal->requests);
+}
+
+/* RECV into a zeroed slot. ENOENT: whoever had asked has gone. */
+static int receive(struct notify *notify, struct journal_request *request) {
+        while (ioctl(notify->listener, SECCOMP_IOCTL_NOTIF_RECV, &request->notif) < 0) {
+                int error = errno;
+
+                memset(request, 0, sizeof(*request));
+                if (error == EINTR)
+                        continue;
+                return error == ENOENT ? NOTIFY_E_EMPTY : -error;
+        }
+        return 0;
+}
+
+static void commit(struct notify *notify, struct journal_request *request) {
+        struct journal_header *header = &notify->journal->header;
+
+        request->received_ns = journal_now_ns();
+        request->order = ++header->order;
+        request->load = JOURNAL_NO_LOAD;
+        __atomic_store_n(&request->committed, 1, __ATOMIC_RELEASE);
+        header->requests++;
+}
+
+int notify_receive(struct notify *notify, struct journal_request **ret_request) {
+        struct journal_request *request;
+        int r;
+
+        if (notify->free_count == 0)
+                return NOTIFY_E_FULL;
+        request = &notify->journal->requests[notify->free_slots[notify->free_count - 1]];
+        r = receive(notify, request);
+        if (r != 0)
+                return r;
+        notify->free_count--;
+        commit(notify, request);
+        *ret_request = request;
+        return 0;
+}
+
+int notify_receive_and_continue(struct notify *notify, enum continue_reason reason) {
+        struct journal_request request = { 0 };
+        int r = receive(notify, &request);
+
+        if (r != 0)
+                return r;
+        notify->journal->header.requests++;
+        (void)notify_continue(notify, &request, reason);
+        return 0;
+}
+
+bool notify_is_waiting(const struct notify *notify, const struct journal_request *request) {
+        return ioctl(notify->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &request->notif.id) == 0;
+}
+
+/* False: nobody waits for this answer any more, which is ordinary (ENOENT), or it was given (EINPROGRESS). */
+static bool send_answer(struct notify *notify, const struct journal_request *request, int error, uint32_t flags) {
+        /* larger than what we know of, in case that the kernel's struct has grown */
+        union {
+                struct seccomp_notif_resp resp;
+                unsigned char room[JOURNAL_NOTIF_ROOM];
+        } answer = { .room = { 0 } };
+
+        answer.resp.id = request->notif.id;
+        answer.resp.error = -error;
+        answer.resp.flags = flags;
+        while (ioctl(notify->listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) < 0) {
+                if (errno == EINTR)
+                        continue;
+                if (errno != ENOENT && errno != EINPROGRESS)
+                        log_error("cannot answer request %llu of thread %u: %m", (unsigned long long)request->notif.id,
+                                  request->notif.pid);
+                return false;
+        }
+        return true;
+}
+
+static bool answer_and_free(struct notify *notify, struct journal_request *request, int error, uint32_t flags) {
+        struct journal_header *header = &notify->journal->header;
+        bool taken = send_answer(notify, request, error, flags);
+
+        if (taken)
+                header->answered++;
+        else
+                header->gone++;
+        slot_free(notify, request);
+        return taken;
+}
+
+bool notify_answer(struct notify *notify, struct journal_request *request, int error) {
+        return answer_and_free(notify, request, error, 0);
+}
+
+bool notify_continue(struct notify *notify, struct journal_request *request, enum continue_reason reason) {
+        notify->journal->header.continued[reason]++;
+        return answer_and_free(notify, request, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
+}
+
+void notify_release(struct notify *notify, struct journal_request *request) {
+        if (notify_is_waiting(notify, request)) {
+                log_error("thread %u was about to be forgotten; its call is left to the kernel", request->notif.pid);
+                (void)notify_continue(notify, request, CONTINUE_INTERNAL);
+                return;
+        }
+        notify->journal->header.gone++;
+        slot_free(notify, request);
+}
+
+void notify_recover(struct notify *notify, void (*found)(struct journal_request *request, void *context),
+                    void *context) {
+        for (uint32_t i = 0; i < JOURNAL_REQUESTS; i++) {
+                struct journal_request *request = &notify->journal->requests[i];
+
+                if (request->notif.id == 0)
+                        continue;
+                if (!notify_is_waiting(notify, request)) {
+                        slot_free(notify, request);
+                        continue;
+                }
+                if (!request->committed)
+                        commit(notify, request);
+                notify->journal->header.recovered++;
+                found(request, context);
+        }
+}

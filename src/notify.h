@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The only user of SECCOMP_IOCTL_NOTIF_*. Requests are received straight into journal slots, and each is answered
+ * exactly once: a slot is given free only by an answer, or once the kernel says that its requester has gone.
+ *
+ * seccomp_unotify(2); kernel/seccomp.c: RECV and SEND match on an id that is never given twice.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "modgate/journal.h"
+
+enum {
+        NOTIFY_E_EMPTY = 1, /* nothing to receive: the requester went away between poll and receive */
+        NOTIFY_E_FULL,      /* no slot is free */
+};
+
+struct notify {
+        struct journal *journal;
+        int listener; /* owned; -1: none yet */
+        uint32_t free_count;
+        uint32_t free_slots[JOURNAL_REQUESTS];
+};
+
+/* Takes the listener over. Slots that hold a request are not free: see notify_recover(). */
+void notify_init_consume_fd(struct notify *notify, struct journal *journal, int listener);
+void notify_deinit(struct notify *notify);
+
+/* Is there a request to receive (EPOLLIN), has the tree ended (EPOLLHUP)? Does not block. */
+short notify_poll(const struct notify *notify);
+
+/*
+ * Receives one request into a slot and commits it. Only to be called after EPOLLIN: RECV blocks otherwise, for ever
+ * once the tree has ended. Returns 0, NOTIFY_E_*, or negative errno (-ENOTCONN …: the tree has ended).
+ */
+int notify_receive(struct notify *notify, struct journal_request **ret_request);
+
+/* With all slots in use: receives one request outside the journal and leaves it to the kernel. Returns as above. */
+int notify_receive_and_continue(struct notify *notify, enum continue_reason reason);
+
+/* Does the requester still wait? */
+bool notify_is_waiting(const struct notify *notify, const struct journal_request *request);
+
+/* Answers with `error` (0: success, else a positive errno) and frees the slot. False: the requester had gone. */
+bool notify_answer(struct notify *notify, struct journal_request *request, int error);
+
+/* Leaves the call to the kernel, counts why, and frees the slot. False: the requester had gone. */
+bool notify_continue(struct notify *notify, struct journal_request *request, enum continue_reason reason);
+
+/* Frees the slot of a requester that has gone. One that still waits is left to the kernel first, loudly. */
+void notify_release(struct notify *notify, struct journal_request *request);
+
+/*
+ * After another receiver of this journal died, and before anything is received: commits the slot that it had no time
+ * to, frees those whose requesters no longer wait, and calls `found` for each one that does.
+ */
+void notify_recover(struct notify *notify, void (*found)(struct journal_request *request, void *context),
+                    void *context);

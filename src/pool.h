@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The workers of one kind, as the supervisor sees them. The keeper forks them and keeps a duplicate of each socket, so
+ * that an answer outlives the supervisor it was meant for. A worker that ends shows as the end of file of its socket.
+ *
+ *   ABSENT ─wanted→ STARTING ─arrived→ IDLE ⇄ BUSY       any of these ─dropped→ ABSENT
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "modgate/handoff.h"
+#include "modgate/job.h"
+#include "util/event.h"
+
+enum worker_state {
+        WORKER_ABSENT,
+        WORKER_STARTING,
+        WORKER_IDLE,
+        WORKER_BUSY,
+};
+
+struct worker {
+        struct event_source source; /* source.fd: the socket, owned; -1: none */
+        struct pool *pool;
+        enum worker_state state;
+        uint64_t serial; /* of the job it is BUSY with */
+};
+
+struct pool {
+        struct event_loop *loop;
+        int keeper; /* socket, not owned */
+        enum worker_kind kind;
+        uint32_t count;
+        struct worker workers[LOADERS_MAX];
+        void (*ready)(struct pool *pool, struct worker *worker); /* its socket has something, or has ended */
+};
+
+void pool_init(struct pool *pool, struct event_loop *loop, int keeper, enum worker_kind kind,
+               void (*ready)(struct pool *pool, struct worker *worker));
+
+/* Drops all workers, without a word to the keeper. */
+void pool_deinit(struct pool *pool);
+
+uint32_t pool_index(const struct worker *worker);
+uint32_t pool_count(const struct pool *pool, enum worker_state state);
+
+/* An idle worker, or NULL. */
+struct worker *pool_idle(struct pool *pool);
+
+/*
+ * Gives a worker a job, with a duplicate of `fd` (-1: none) and the job's parameters. An idle one is busy with it then;
+ * any other only gets it queued. Returns 0 or negative errno: the worker has ended, and should be dropped.
+ */
+int pool_send(struct worker *worker, const struct job *job, const char *params, int fd);
+
+/* Asks the keeper for one worker more. Returns 0 or negative errno: -EMFILE (all there may be), -EPIPE (no keeper). */
+int pool_grow(struct pool *pool);
+
+/* The keeper has forked one. Takes the descriptor over. Returns the worker, or NULL (then it was dropped). */
+struct worker *pool_arrived_consume_fd(struct pool *pool, uint32_t index, int fd);
+
+/* The keeper could not. */
+void pool_failed(struct pool *pool, uint32_t index);
+
+/* The keeper has gone: those that it was asked for will not come. */
+void pool_forget_starting(struct pool *pool);
+
+/*
+ * The answer that waits at a worker's socket: `answer`, and up to `size` bytes behind it. It stays there until
+ * pool_consume(). Returns 0, 1 when there is none, or negative errno: the worker has ended or talks nonsense.
+ */
+int pool_peek(struct worker *worker, struct job_answer *answer, char *bytes, size_t size);
+
+/* Takes the answer off the socket. The worker is idle, if that was the job it is busy with. */
+void pool_consume(struct worker *worker, const struct job_answer *answer);
+
+/* Ends a worker, whatever it does, and tells the keeper to forget it. */
+void pool_drop(struct worker *worker);
+
+/* Drops idle workers until no more than `keep` are left. */
+void pool_shrink(struct pool *pool, uint32_t keep);

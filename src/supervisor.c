@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "fdpass.h"
+#include "journal.h"
+#include "privilege.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+/* Requests that are received before workers' answers are looked at again. */
+#define RECEIVE_ROUND_MAX 64
+
+/* A boot needs many loaders at once, and then none for long. */
+#define IDLE_LOADERS_KEPT 1U
+#define IDLE_LIMIT_NS (10 * 1000000000ULL)
+
+/* Requesters that died while they waited still have their slots. */
+static void sweep(struct supervisor *supervisor) {
+        for (uint32_t i = 0; i < JOURNAL_REQUESTS; i++) {
+                struct request *request = &supervisor->requests[i];
+                struct dedup_load *emptied;
+
+                if (request->state != REQUEST_WAITING || notify_is_waiting(&supervisor->notify, request->slot))
+                        continue;
+                emptied = dedup_table_withdraw(&request->dedup);
+                if (emptied)
+                        load_free(supervisor, container_of(emptied, struct load, dedup));
+                request_release(supervisor, request);
+        }
+}
+
+static int receive_one(struct supervisor *supervisor) {
+        struct journal_request *slot;
+        int r = notify_receive(&supervisor->notify, &slot);
+
+        if (r == NOTIFY_E_FULL) {
+                sweep(supervisor);
+                r = notify_receive(&supervisor->notify, &slot);
+        }
+        if (r == NOTIFY_E_FULL)
+                return notify_receive_and_continue(&supervisor->notify, CONTINUE_NO_SLOT);
+        if (r == 0)
+                request_begin(supervisor, slot);
+        return r;
+}
+
+static void handle_listener(struct event_source *source, uint32_t events) {
+        struct supervisor *supervisor = container_of(source, struct supervisor, listener);
+
+        for (unsigned int i = 0; i < RECEIVE_ROUND_MAX && (notify_poll(&supervisor->notify) & EPOLLIN); i++)
+                if (receive_one(supervisor) < 0)
+                        break;
+        if (events & EPOLLHUP) {
+                event_remove(&supervisor->loop, source);
+                supervisor->ended = true;
+        }
+}
+
+static void start(struct supervisor *supervisor) {
+        if (supervisor->started || supervisor->notify.listener < 0)
+                return;
+        supervisor->started = true;
+        supervisor_recover(supervisor);
+        supervisor->listener.fd = supervisor->notify.listener;
+        if (event_add(&supervisor->loop, &supervisor->listener) < 0) {
+                log_error("cannot watch the listener: %m");
+                supervisor->ended = true; /* the keeper starts another one */
+        }
+}
+
+static void handle_message(struct supervisor *supervisor, const struct handoff_message *message, int *fd) {
+        struct pool *pool = message->kind == WORKER_LOADER ? &supervisor->loaders : &supervisor->inspectors;
+
+        switch (message->type) {
+        case HANDOFF_LISTENER:
+                if (supervisor->notify.listener < 0)
+                        notify_init_consume_fd(&supervisor->notify, supervisor->journal, fd_steal(fd));
+                break;
+        case HANDOFF_WORKER:
+                (void)pool_arrived_consume_fd(pool, message->index, fd_steal(fd));
+                break;
+        case HANDOFF_WORKER_FAILED:
+                pool_failed(pool, message->index);
+                if (message->kind == WORKER_LOADER)
+                        loads_give_up_one(supervisor);
+                else
+                        requests_give_up_inspection(supervisor);
+                break;
+        case HANDOFF_START:
+                start(supervisor);
+                break;
+        default:
+                log_error("the keeper said something unknown (%u)", message->type);
+        }
+}
+
+/* Without a keeper the workers that are there serve on; there will be no others, and no other supervisor. */
+static void lose_keeper(struct supervisor *supervisor) {
+        event_remove(&supervisor->loop, &supervisor->keeper);
+        supervisor->loaders.keeper = supervisor->inspectors.keeper = -1;
+        supervisor->keeper.fd = fd_close(supervisor->keeper.fd);
+        pool_forget_starting(&supervisor->loaders);
+        pool_forget_starting(&supervisor->inspectors);
+        if (supervisor->started)
+                log_error("the keeper is gone: modules still load, but a supervisor that dies now is not replaced, and "
+                          "every later load would fail; restart the supervised service");
+        else
+                supervisor->ended = true;
+}
+
+static void handle_keeper(struct event_source *source, uint32_t events) {
+        struct supervisor *supervisor = container_of(source, struct supervisor, keeper);
+
+        (void)events;
+        for (;;) {
+                struct handoff_message message;
+                _cleanup_fd_ int fd = -1;
+                ssize_t length = fdpass_receive(source->fd, &message, sizeof(message), &fd, MSG_DONTWAIT);
+
+                if (length == -EAGAIN || length == -EINTR)
+                        return;
+                if (length != (ssize_t)sizeof(message)) {
+                        lose_keeper(supervisor);
+                        return;
+                }
+                handle_message(supervisor, &message, &fd);
+        }
+}
+
+static int say_ready(int keeper) {
+        struct handoff_message message = { .type = HANDOFF_SUPERVISOR_READY };
+
+        return fdpass_send_dup_fd(keeper, &message, sizeof(message), NULL, 0, -1, 0);
+}
+
+static int supervisor_init(struct supervisor *supervisor) {
+        static const cap_value_t keep[] = { CAP_SYS_PTRACE };
+        int r;
+
+        supervisor->modules_disabled_fd = open(supervisor->kernel->modules_disabled, O_RDONLY | O_CLOEXEC);
+        module_sysfs_init(&supervisor->sysfs, supervisor->kernel->module_sysfs);
+        r = module_index_init(&supervisor->index, supervisor->kernel->modules_directory);
+        if (r < 0)
+                return r;
+        r = caller_self_init(&supervisor->self);
+        if (r < 0)
+                return r;
+        r = privilege_keep(keep, 1, true);
+        if (r < 0)
+                return r;
+        r = event_loop_init(&supervisor->loop);
+        if (r < 0)
+                return r;
+        pool_init(&supervisor->loaders, &supervisor->loop, supervisor->keeper.fd, WORKER_LOADER, loader_ready);
+        pool_init(&supervisor->inspectors, &supervisor->loop, supervisor->keeper.fd, WORKER_INSPECTOR, inspector_ready);
+        return event_add(&supervisor->loop, &supervisor->keeper);
+}
+
+static void supervisor_deinit(struct supervisor *supervisor) {
+        pool_deinit(&supervisor->inspectors);
+        pool_deinit(&supervisor->loaders);
+        notify_deinit(&supervisor->notify);
+        event_loop_deinit(&supervisor->loop);
+        module_index_deinit(&supervisor->index);
+        module_sysfs_deinit(&supervisor->sysfs);
+        supervisor->modules_disabled_fd = fd_close(supervisor->modules_disabled_fd);
+        supervisor->keeper.fd = fd_close(supervisor->keeper.fd);
+}
+
+/* What has to be done between rounds. Returns the longest that the next one may wait, in milliseconds, or -1. */
+static int settle(struct supervisor *supervisor) {
+        uint64_t wait_ns = requests_expire(supervisor);
+
+        requests_inspect(supervisor);
+        loads_send(supervisor);
+        if (pool_count(&supervisor->loaders, WORKER_IDLE) > IDLE_LOADERS_KEPT) {
+                if (wait_ns > IDLE_LIMIT_NS)
+                        wait_ns = IDLE_LIMIT_NS;
+        }
+        return wait_ns == UINT64_MAX ? -1 : (int)(wait_ns / 1000000U + 1);
+}
+
+static int supervise(struct supervisor *supervisor) {
+        while (!supervisor->ended || loads_in_flight(supervisor)) {
+                int timeout_ms = settle(supervisor);
+                uint64_t asleep_ns = journal_now_ns();
+                int r = event_dispatch(&supervisor->loop, timeout_ms);
+
+                if (r < 0)
+                        return r;
+                supervisor->journal->header.heartbeat++;
+                if (journal_now_ns() - asleep_ns >= IDLE_LIMIT_NS)
+                        pool_shrink(&supervisor->loaders, IDLE_LOADERS_KEPT);
+        }
+        return 0;
+}
+
+int supervisor_run_consume_fd(const struct kernel_interface *kernel, struct journal *journal, int keeper_fd) {
+        struct supervisor *supervisor = calloc(1, sizeof(*supervisor));
+        int r;
+
+        if (!supervisor) {
+                fd_close(keeper_fd);
+                return -ENOMEM;
+        }
+        supervisor->kernel = kernel;
+        supervisor->journal = journal;
+        supervisor->loop.epoll_fd = -1;
+        supervisor->notify.listener = -1;
+        supervisor->keeper =
+                (struct event_source){ .handle = handle_keeper, .priority = EVENT_PRIORITY_KEEPER, .fd = keeper_fd };
+        supervisor->listener =
+                (struct event_source){ .handle = handle_listener, .priority = EVENT_PRIORITY_REQUESTS, .fd = -1 };
+        dedup_table_init(&supervisor->table);
+        list_init(&supervisor->inspecting);
+        list_init(&supervisor->pending);
+
+        r = supervisor_init(supervisor);
+        if (r == 0)
+                r = say_ready(keeper_fd);
+        if (r == 0)
+                r = supervise(supervisor);
+        supervisor_deinit(supervisor);
+        free(supervisor);
+        return r;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "util/event.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+#include "util/fd.h"
+
+int event_loop_init(struct event_loop *loop) {
+        int fd = epoll_create1(EPOLL_CLOEXEC);
+
+        if (fd < 0)
+                return -errno;
+        loop->epoll_fd = fd;
+        return 0;
+}
+
+void event_loop_deinit(struct event_loop *loop) {
+        loop->epoll_fd = fd_close(loop->epoll_fd);
+}
+
+int event_add(struct event_loop *loop, struct event_source *source) {
+        struct epoll_event event = { .events = EPOLLIN, .data.ptr = source };
+
+        if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, source->fd, &event) < 0)
+                return -errno;
+        source->watched = true;
+        return 0;
+}
+
+void event_remove(struct event_loop *loop, struct event_source *source) {
+        if (!source->watched)
+                return;
+        (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+        source->watched = false;
+}
+
+int event_dispatch(struct event_loop *loop, int timeout_ms) {
+        struct epoll_event events[EVENT_ROUND_MAX];
+        int count = epoll_wait(loop->epoll_fd, events, EVENT_ROUND_MAX, timeout_ms);
+
+        if (count < 0)
+                return errno == EINTR ? 0 : -errno;
+        for (enum event_priority priority = 0; priority < EVENT_PRIORITIES; priority++)
+                for (int i = 0; i < count; i++) {
+                        struct event_source *source = events[i].data.ptr;
+
+                        /* a handler may have removed it: its owner's memory stays, see struct pool */
+                        if (source->watched && source->priority == priority)
+                                source->handle(source, events[i].events);
+                }
+        return 0;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Epoll dispatch. The source is embedded in its owner, which a handler gets back by container_of. Every ready source is
+ * handled once a round, in the order of its priority.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define EVENT_ROUND_MAX 64
+
+enum event_priority {
+        EVENT_PRIORITY_ANSWERS,  /* what workers found out: it lets callers go */
+        EVENT_PRIORITY_KEEPER,   /* new workers */
+        EVENT_PRIORITY_REQUESTS, /* new work comes last */
+        EVENT_PRIORITIES,
+};
+
+struct event_source {
+        void (*handle)(struct event_source *source, uint32_t events); /* EPOLL* */
+        enum event_priority priority;
+        int fd; /* not owned */
+        bool watched;
+};
+
+struct event_loop {
+        int epoll_fd;
+};
+
+/* Returns 0 or negative errno. */
+int event_loop_init(struct event_loop *loop);
+void event_loop_deinit(struct event_loop *loop);
+
+/* Watches source->fd for input (and what epoll always reports) until it is removed. Returns 0 or negative errno. */
+int event_add(struct event_loop *loop, struct event_source *source);
+
+/* Does nothing for a source that is not watched. To be called before its descriptor is closed. */
+void event_remove(struct event_loop *loop, struct event_source *source);
+
+/* Waits at most `timeout_ms` (-1: without limit) and handles one round. Returns 0 or negative errno. */
+int event_dispatch(struct event_loop *loop, int timeout_ms);
