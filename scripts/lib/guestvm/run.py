@@ -68,7 +68,7 @@ def _initrd(options, directory, command):
         addition.tree(top)
     for source, destination in options.copy:
         addition.file(source, destination)
-    addition.script(command, {"GUEST_OUT": "/guest/out", "GUEST_RELEASE": options.release, "LC_ALL": "C.UTF-8",
+    addition.script(command, {"GUEST_OUT": "/guest/out", "GUEST_RELEASE": options.release, "LC_ALL": "C" if options.mini else "C.UTF-8",
                               "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"})
     addition.close()
     initrd.flush()

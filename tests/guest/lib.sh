@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# What a guest test may use; run-tests sources it before each test. See docs/guests.md.
+
+# --- checks ---
+
+# check DESCRIPTION COMMAND…: passes when COMMAND succeeds; its output is shown when it does not.
+check() {
+	local description=$1 output status
+	shift
+	output=$("$@" 2>&1)
+	status=$?
+	if ((status == 0)); then
+		echo "ok - $description"
+	else
+		echo "not ok - $description"
+		_explain "status $status: $*" "$output"
+	fi
+	return "$status"
+}
+
+# check_eq WHAT GOT WANT: passes when both are equal.
+check_eq() {
+	if [[ $2 == "$3" ]]; then
+		echo "ok - $1"
+	else
+		echo "not ok - $1"
+		_explain "got:  $2" "want: $3"
+		return 1
+	fi
+}
+
+# check_range WHAT GOT LOWEST HIGHEST: passes when the number lies in the range.
+check_range() {
+	if (($2 >= $3 && $2 <= $4)); then
+		echo "ok - $1 ($2)"
+	else
+		echo "not ok - $1"
+		_explain "got $2, want $3 to $4"
+		return 1
+	fi
+}
+
+# note TEXT…: a line in the report that is no check.
+note() {
+	echo "# $*"
+}
+
+# skip REASON: ends the test; it counts as skipped.
+skip() {
+	echo "skip - $*"
+	exit 0
+}
+
+not() {
+	! "$@"
+}
+
+# wait_until SECONDS COMMAND…: tries until it succeeds.
+wait_until() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" > /dev/null 2>&1; do
+		((SECONDS < end)) || return 1
+		sleep 0.1
+	done
+}
+
+_explain() {
+	printf '%s\n' "$@" | head -n 20 | sed 's/^/#   /'
+}
+
+# --- modules ---
+
+is_live() {
+	[[ $(cat "/sys/module/$1/initstate" 2> /dev/null) == live ]]
+}
+
+module_file() {
+	modinfo -n "$1"
+}
+
+# --- tracing module loads ---
+#
+# A test traces in a buffer of its own, so that the one that runs from boot stays as it was. Both hold:
+#   calls     finit_module and init_module, as they return to the caller (also when a supervisor answered)
+#   entered   those that reached the kernel
+#   attempts  load_module in the kernel
+#   reads     files the kernel read to load a module
+#   loads     modules that got as far as their init
+
+_tracing=/sys/kernel/tracing
+_instance=$_tracing/instances/test
+_trace=$_instance/trace
+_syscall_events=(syscalls/sys_{enter,exit}_{finit,init}_module)
+
+trace_start() {
+	local event
+	_define_probes
+	mkdir -p "$_instance"
+	echo 0 > "$_instance/tracing_on"
+	echo 4096 > "$_instance/buffer_size_kb"
+	for event in "${_syscall_events[@]}" module/module_load guest/load_module guest/kernel_read_file; do
+		echo 1 > "$_instance/events/$event/enable"
+	done
+	: > "$_trace"
+	echo 1 > "$_instance/tracing_on"
+}
+
+trace_stop() {
+	echo 0 > "$_instance/tracing_on"
+}
+
+# use_boot_trace: the functions below then look at what happened from boot until the tests began.
+use_boot_trace() {
+	_trace=/guest/boot-trace
+	[[ -e $_trace ]] || skip "no trace from boot on"
+}
+
+# trace_count WHAT [MODULE]: how many; the name is only known of loads.
+trace_count() {
+	trace_lines "$@" | wc -l
+}
+
+# trace_lines WHAT [MODULE]: the lines of the trace.
+trace_lines() {
+	case $1 in
+	calls) grep -aE 'sys_f?init_module -> ' "$_trace" ;;
+	entered) grep -aE 'sys_f?init_module\(' "$_trace" ;;
+	attempts) grep -aF ' load_module: (' "$_trace" ;;
+	reads) grep -aF ' kernel_read_file: (' "$_trace" ;;
+	loads) grep -aE " module_load: ${2:-[^ ]+}( |\$)" "$_trace" ;;
+	*) echo "trace: no such thing: $1" >&2 ;;
+	esac
+}
+
+# trace_loaded: the names of the modules that got as far as their init, in order, with repetitions.
+trace_loaded() {
+	trace_lines loads | sed 's/.* module_load: \([^ ]*\).*/\1/'
+}
+
+# trace_results: "COUNT RESULT" of the calls, by result: 0x0, or an errno as the kernel writes it.
+trace_results() {
+	trace_lines calls | sed 's/.*-> //' | sort | uniq -c | sed 's/^ *//'
+}
+
+_define_probes() {
+	local function
+	for function in load_module kernel_read_file; do
+		[[ -d $_tracing/events/guest/$function ]] ||
+			echo "p:guest/$function $function" >> "$_tracing/kprobe_events"
+	done
+}
