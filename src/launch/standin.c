@@ -2,18 +2,12 @@
 #include "launch/standin.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/types.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "fdpass.h"
 #include "keeper.h"
 #include "launch/cgroup.h"
+#include "util/detach.h"
 #include "util/fd.h"
 #include "util/log.h"
 
@@ -32,23 +26,14 @@ static int receive_byte(int socket, int *ret_fd) {
         return n == 0 ? -EPIPE : 0;
 }
 
-/* Closes all but stderr and one more: a pipe of COMMAND's must not stay open here. */
-static void close_all_but(int keep) {
-        for (int fd = 0; fd < keep; fd++)
-                if (fd != STDERR_FILENO)
-                        (void)close(fd);
-
-        (void)syscall(SYS_close_range, (unsigned int)(keep > STDERR_FILENO ? keep : STDERR_FILENO) + 1, UINT_MAX, 0);
-}
-
-static void stand_in(int socket) {
+static void stand_in(void *context) {
         int listener = -1, r;
 
-        (void)setsid(); /* a ^C is for COMMAND */
-        if (send_byte(socket, -1) < 0)
+        (void)context;
+        if (send_byte(DETACHED_SOCKET, -1) < 0)
                 return;
 
-        r = receive_byte(socket, &listener);
+        r = receive_byte(DETACHED_SOCKET, &listener);
         if (r < 0 || listener < 0)
                 return;
 
@@ -56,38 +41,21 @@ static void stand_in(int socket) {
         if (r < 0)
                 log_warning("cannot leave udevd's control group: %s", strerror(-r));
 
-        if (send_byte(socket, -1) == 0)
+        if (send_byte(DETACHED_SOCKET, -1) == 0)
                 keeper_bypass_without_journal(listener);
-}
-
-/* The child: forks once more, so that COMMAND gets no child it does not know. */
-_Noreturn static void detach(int socket) {
-        if (fork() == 0) {
-                close_all_but(socket);
-                stand_in(socket);
-        }
-
-        _exit(EXIT_SUCCESS);
 }
 
 int standin_start(int *ret_socket) {
         _cleanup_fd_ int ours = -1, theirs = -1;
-        pid_t pid;
         int r;
 
         r = fdpass_pair(&ours, &theirs);
         if (r < 0)
                 return r;
 
-        pid = fork();
-        if (pid < 0)
-                return -errno;
-        if (pid == 0)
-                detach(theirs);
-
-        /* Where SIGCHLD is ignored there is nothing to collect (ECHILD), so success is told by a message. */
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-                ;
+        r = detach(theirs, stand_in, NULL);
+        if (r < 0)
+                return r;
 
         theirs = fd_close(theirs);
         r = receive_byte(ours, NULL);
