@@ -388,8 +388,14 @@ class Unchanged(Test):
             os.dup2(30, 3)
             os.dup2(31, 4)
 
-        self.same('sh', '-c', 'ls -l /proc/$$/fd | sed "s/.* \\([0-9]* -> .*\\)/\\1/; s/pipe:.*/pipe/"; exit 0',
-                  env=environment(LISTEN_FDS='2'), preexec_fn=prepare, pass_fds=(3, 4))
+        def listing(text):
+            # `5 -> pipe:[1234]`, and the directory that ls reads
+            return re.sub(r'pipe:.*|/proc/\d+/fd', 'its own', '\n'.join(re.findall(r'\d+ -> .*', text)))
+
+        bare, supervised = self.both('ls', '-l', '/proc/self/fd', env=environment(LISTEN_FDS='2'),
+                                     preexec_fn=prepare, pass_fds=(3, 4))
+        self.assertIn('4 -> /etc/passwd', bare)
+        self.assertEqual(listing(supervised), listing(bare))
         for fd in fds:
             os.close(fd)
 
@@ -416,7 +422,7 @@ class Unchanged(Test):
     def test_no_process_holds_a_pipe_of_commands(self):
         # COMMAND closes its stdout and stays: the end of file must be seen at once
         with subprocess.Popen([MODGATE, 'run', 'sh', '-c', 'exec >&-; sleep 60'], env=environment(),
-                              stdout=subprocess.PIPE) as process:
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             begin = time.monotonic()
             self.assertEqual(process.stdout.read(), b'')
             self.assertLess(time.monotonic() - begin, 10)
@@ -424,6 +430,74 @@ class Unchanged(Test):
             # not before its sleep is there, or that could be missed
             self.assertTrue(wait_until(lambda: 'sleep' in marked_processes().values()))
             kill_marked_processes()
+
+
+def unified_cgroup_mount():
+    with open('/proc/self/mountinfo', encoding='utf-8') as file:
+        for line in file:
+            if ' - cgroup2 ' in line:
+                return line.split()[4]
+    return None
+
+
+class ControlGroup(Test):
+    """Idle udevd kills what is in its `udev` group: modgate's own processes leave it, COMMAND stays."""
+
+    def setUp(self):
+        mount = unified_cgroup_mount()
+        self.unit = f'{mount}/modgate-test-{os.getpid()}.service'
+        try:
+            os.makedirs(f'{self.unit}/udev')
+        except OSError as error:
+            self.skipTest(f'no control group can be made: {error}')
+
+    def tearDown(self):
+        super().tearDown()
+        for directory in (f'{self.unit}/modgate', f'{self.unit}/udev', self.unit):
+            if os.path.isdir(directory):
+                # a zombie that nobody has collected yet still counts
+                self.assertTrue(wait_until(lambda path=directory: self.remove(path)), directory)
+
+    def remove(self, directory):
+        try:
+            os.rmdir(directory)
+        except OSError:
+            return False
+        return True
+
+    def groups(self):
+        result = {}
+        for pid, name in marked_processes().items():
+            try:
+                with open(f'/proc/{pid}/cgroup', encoding='utf-8') as file:
+                    path = re.search('^0::(.*)$', file.read(), re.MULTILINE).group(1)
+            except OSError:
+                continue
+            result.setdefault(os.path.basename(path), set()).add(name)
+        return result
+
+    def enter(self):
+        with open(f'{self.unit}/udev/cgroup.procs', 'w', encoding='utf-8') as file:
+            file.write('0')
+
+    def test_modgate_leaves_command_stays(self):
+        with subprocess.Popen([MODGATE, 'run', 'sh', '-c', 'echo ready; read line'], env=environment(), text=True,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=self.enter) as process:
+            process.stdout.readline()
+            self.assertTrue(wait_until(lambda: self.groups().get('udev') == {'sh'}), self.groups())
+            groups = self.groups()
+            self.assertEqual(set(groups), {'udev', 'modgate'})
+            self.assertIn('modgate-keeper', groups['modgate'])
+            process.communicate('\n')
+
+    def test_stand_in_leaves(self):
+        with subprocess.Popen([LAUNCH_CONFIG, '/proc/cmdline', 'sh', '-c', 'echo ready; read line'], text=True,
+                              env=environment(LOST_KEEPER='1'), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, preexec_fn=self.enter) as process:
+            process.stdout.readline()
+            self.assertTrue(wait_until(lambda: len(marked_processes()) == 2), self.groups())
+            self.assertEqual(set(self.groups()), {'udev', 'modgate'})
+            process.communicate('\n')
 
 
 class Wait(Test):
