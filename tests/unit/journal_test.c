@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "journal.h"
+
+#define PAGE 4096U
+
+static int set_up(void **state) {
+        struct journal *journal;
+        int r = journal_create(&journal);
+
+        if (r < 0) {
+                print_message("no journal: %s\n", strerror(-r));
+                return -1;
+        }
+        *state = journal;
+        return 0;
+}
+
+static int tear_down(void **state) {
+        return munmap(*state, sizeof(struct journal));
+}
+
+static void test_slots_do_not_cross_pages(void **state) {
+        const struct journal *journal = *state;
+
+        for (size_t i = 0; i < JOURNAL_REQUESTS; i++) {
+                uintptr_t first = (uintptr_t)&journal->requests[i];
+
+                assert_int_equal(first / PAGE, (first + sizeof(journal->requests[i]) - 1) / PAGE);
+                assert_int_equal(first % _Alignof(struct journal_request), 0);
+        }
+        assert_int_equal((uintptr_t)&journal->requests[1] - (uintptr_t)&journal->requests[0],
+                         journal->header.slot_stride);
+}
+
+static void test_room_for_the_kernel(void **state) {
+        const struct journal *journal = *state;
+
+        assert_int_equal(journal->header.version, JOURNAL_VERSION);
+        assert_true(journal->header.notif_size >= sizeof(struct seccomp_notif));
+        assert_true(journal->header.notif_size <= JOURNAL_NOTIF_ROOM);
+        assert_true(journal->header.resp_size <= JOURNAL_NOTIF_ROOM);
+        /* what RECV writes must not reach our own fields */
+        assert_true(offsetof(struct journal_request, received_ns) >= JOURNAL_NOTIF_ROOM);
+        assert_true(journal->header.started_ns <= journal_now_ns());
+}
+
+static void test_is_new(void **state) {
+        static const unsigned char zeros[sizeof(struct journal) - sizeof(struct journal_header)];
+        const struct journal *journal = *state;
+
+        assert_memory_equal((const unsigned char *)journal + sizeof(journal->header), zeros, sizeof(zeros));
+}
+
+static void test_is_resident(void **state) {
+        struct journal *journal = *state;
+        static unsigned char resident[sizeof(struct journal) / PAGE + 1];
+
+        assert_int_equal(mincore(journal, sizeof(*journal), resident), 0);
+        for (size_t i = 0; i < (sizeof(*journal) + PAGE - 1) / PAGE; i++)
+                assert_true(resident[i] & 1);
+}
+
+static void test_is_shared_with_forks(void **state) {
+        struct journal *journal = *state;
+        int status = -1;
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                journal->header.heartbeat = 42;
+                _exit(0);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+        assert_int_equal(journal->header.heartbeat, 42);
+}
+
+static void test_modules(void **state) {
+        struct journal *journal = *state;
+        uint32_t alpha = journal_module(journal, "alpha", true);
+        uint32_t beta = journal_module(journal, "beta", true);
+        uint32_t file = journal_module(journal, "alpha", false);
+
+        assert_int_not_equal(alpha, beta);
+        assert_int_not_equal(alpha, file); /* a file of that name is not the module */
+        assert_int_equal(journal_module(journal, "alpha", true), alpha);
+        assert_int_equal(journal_module(journal, "alpha", false), file);
+        assert_string_equal(journal->modules[alpha].name, "alpha");
+        assert_true(journal->modules[alpha].indexed);
+        assert_false(journal->modules[file].indexed);
+}
+
+static void test_long_file_name_is_cut(void **state) {
+        struct journal *journal = *state;
+        char name[256];
+        uint32_t i;
+
+        memset(name, 'n', sizeof(name));
+        name[sizeof(name) - 1] = '\0';
+        i = journal_module(journal, name, false);
+        assert_int_equal(strnlen(journal->modules[i].name, MODULE_NAME_SIZE), MODULE_NAME_SIZE - 1);
+        assert_int_equal(journal_module(journal, name, false), i);
+}
+
+static void test_overflow_entry(void **state) {
+        struct journal *journal = *state;
+        char name[32];
+
+        for (uint32_t i = 0; i < JOURNAL_MODULES - 1; i++) {
+                (void)snprintf(name, sizeof(name), "module%u", i);
+                assert_int_equal(journal_module(journal, name, true), i);
+        }
+        assert_int_equal(journal_module(journal, "one_too_many", true), JOURNAL_MODULES - 1);
+        assert_int_equal(journal_module(journal, "another", false), JOURNAL_MODULES - 1);
+        assert_int_equal(journal_module(journal, "module7", true), 7);
+        assert_string_equal(journal->modules[JOURNAL_MODULES - 1].name, "(others)");
+}
+
+static void test_count_loads(void **state) {
+        struct journal *journal = *state;
+        struct journal_module *module = &journal->modules[journal_module(journal, "alpha", true)];
+
+        journal_count_load(module, 0, 10, 1000);
+        journal_count_load(module, ENODEV, 20, 1000);
+        journal_count_load(module, EBUSY, 30, 1000);
+        journal_count_load(module, ENODEV, 40, 1000);
+        assert_int_equal(module->loads, 4);
+        assert_int_equal(module->loaded, 1);
+        assert_int_equal(module->load_ns, 100);
+        assert_int_equal(module->bytes_loaded, 4000);
+        assert_int_equal(module->failures[0].error, ENODEV);
+        assert_int_equal(module->failures[0].count, 2);
+        assert_int_equal(module->failures[1].error, EBUSY);
+        assert_int_equal(module->failures[1].count, 1);
+        assert_int_equal(module->failures[2].error, 0);
+        assert_int_equal(module->other_failures, 0);
+}
+
+static void test_count_many_errnos(void **state) {
+        struct journal *journal = *state;
+        struct journal_module *module = &journal->modules[journal_module(journal, "alpha", true)];
+        uint64_t counted = 0;
+
+        for (int error = 1; error <= (int)JOURNAL_ERRNOS + 3; error++)
+                journal_count_load(module, error, 0, 0);
+        journal_count_load(module, 1, 0, 0);
+        for (size_t i = 0; i < JOURNAL_ERRNOS; i++)
+                counted += module->failures[i].count;
+        assert_int_equal(counted, JOURNAL_ERRNOS + 1);
+        assert_int_equal(module->other_failures, 3);
+        assert_int_equal(module->loads, JOURNAL_ERRNOS + 4);
+}
+
+#define WITH_JOURNAL(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                WITH_JOURNAL(test_slots_do_not_cross_pages),
+                WITH_JOURNAL(test_room_for_the_kernel),
+                WITH_JOURNAL(test_is_new),
+                WITH_JOURNAL(test_is_resident),
+                WITH_JOURNAL(test_is_shared_with_forks),
+                WITH_JOURNAL(test_modules),
+                WITH_JOURNAL(test_long_file_name_is_cut),
+                WITH_JOURNAL(test_overflow_entry),
+                WITH_JOURNAL(test_count_loads),
+                WITH_JOURNAL(test_count_many_errnos),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
