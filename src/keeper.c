@@ -630,10 +630,12 @@ int keeper_give_listener_dup_fd(int socket, int listener_fd) {
 
 void keeper_bypass_without_journal(int listener_fd) {
         struct keeper *keeper = keeper_new(NULL, -1);
-        struct journal *journal = calloc(1, sizeof(*journal)); /* for its counters */
+        /* for its counters; calloc() does not align to pages */
+        struct journal *journal = aligned_alloc(_Alignof(struct journal), sizeof(*journal));
 
         if (!keeper || !journal)
                 return;
+        memset(journal, 0, sizeof(*journal));
         keeper->journal = journal;
         keeper->listener = listener_fd;
         notify_init_consume_fd(&keeper->notify, journal, listener_fd);

@@ -159,8 +159,9 @@ int report_write_json(const struct journal *journal, bool ended, const char *pat
         int r = -ENAMETOOLONG;
 
         if ((size_t)snprintf(temporary, sizeof(temporary), "%s.new", path) < sizeof(temporary))
-                r = write_text(temporary, json_object_to_json_string_ext(report, JSON_C_TO_STRING_PRETTY |
-                                                                                         JSON_C_TO_STRING_SPACED));
+                r = write_text(temporary, json_object_to_json_string_ext(
+                                                  report, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE |
+                                                                  JSON_C_TO_STRING_SPACED));
         if (r == 0 && rename(temporary, path) < 0)
                 r = -errno;
         if (r < 0)

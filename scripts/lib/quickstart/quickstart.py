@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Boots a guest twice, bare and with the drop-in, and compares what module loading cost."""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
+
+# Traced from the kernel's first moment on. A supervised call fires only the sys_exit_* events in its caller.
+KERNEL_ARGUMENTS = ("trace_buf_size=8M trace_event=syscalls:sys_exit_finit_module,syscalls:sys_exit_init_module,"
+                    "module:module_load kprobe_event=p:load_module,load_module")
+DROP_IN = "etc/systemd/system/systemd-udevd.service.d/modgate.conf"
+WANTS = "etc/systemd/system/sysinit.target.wants"
+
+# `  (udev-worker)-123   [001] .....     7.123456: module_load: kvm …`, `…: sys_finit_module -> 0x0`
+TRACE_LINE = re.compile(r"^\s*(?P<task>\S.*)-\d+\s+\[\d+\]\s+\S+\s+[\d.]+: (?P<event>\w+)(?P<text>.*)$")
+CALLER = "(udev-worker)"
+PERFORMERS = (CALLER, "modgate-loader")
+
+ROWS = (("calls made by udevd's workers", "calls", ""), ("loads that reached the kernel", "loads", ""),
+        ("distinct modules asked for", "distinct", ""), ("of these never loaded", "failing", ""),
+        ("vmalloc peak", "vmalloc_peak_kib", "KiB"), ("time to settle", "settle_s", "s"),
+        ("duplicates answered by modgate", "duplicates", ""))
+
+
+class QuickstartError(Exception):
+    """Told in one line."""
+
+
+def main():
+    options = parse()
+    try:
+        run([os.path.join(TOP, "scripts", "lib", "install"), "build", "guest"])
+        build(options.build)
+        with tempfile.TemporaryDirectory(prefix="modgate-quickstart-") as work:
+            result, problems = compare(options, work)
+    except QuickstartError as error:
+        print(f"quickstart: {error}", file=sys.stderr)
+        return 1
+    print_table(result)
+    for problem in problems:
+        print(f"quickstart: {problem}", file=sys.stderr)
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as f:
+            json.dump(result, f, indent=1)
+            f.write("\n")
+    return 1 if problems else 0
+
+
+def parse():
+    parser = argparse.ArgumentParser(prog="scripts/quickstart", description=__doc__)
+    parser.add_argument("--json", metavar="FILE", help="write the comparison as JSON (docs/quickstart.md)")
+    parser.add_argument("--cpus", type=int, default=8, metavar="N", help="of the guest (8)")
+    parser.add_argument("--release", choices=("12", "13"), default="12", help="of Debian in the guest (12)")
+    parser.add_argument("--build", default=os.path.join(TOP, "build-quickstart"), metavar="DIR",
+                        help="where to build (build-quickstart)")
+    return parser.parse_args()
+
+
+def build(directory):
+    if not os.path.exists(os.path.join(directory, "build.ninja")):
+        run(["meson", "setup", "--prefix=/usr", directory, TOP], stdout=subprocess.DEVNULL)
+    print("quickstart: building", file=sys.stderr, flush=True)
+    run(["ninja", "-C", directory, "--quiet"], stdout=subprocess.DEVNULL)
+
+
+def compare(options, work):
+    overlays = make_overlays(options, work)
+    boots = {name: boot(options, name, overlay, os.path.join(work, name + ".out"))
+             for name, overlay in overlays.items()}
+    bare, modgate = boots["bare"], boots["modgate"]
+    result = {
+        "schema": "modgate.quickstart/1",
+        "release": int(options.release),
+        "kernel": bare.facts["kernel"],
+        "cpus": int(bare.facts["cpus"]),
+        "bare": bare.figures,
+        "modgate": modgate.figures,
+        "modules_equal": bare.figures["modules"] == modgate.figures["modules"],
+    }
+    return result, list(judge(result, boots))
+
+
+def judge(result, boots):
+    """What must hold, and does not."""
+    for name, one in boots.items():
+        if one.facts["system_state"] != "running":
+            yield f"the {name} boot is {one.facts['system_state']}; failed units: {one.facts['failed_units'] or 'none'}"
+    if not result["modules_equal"]:
+        difference = set(result["bare"]["modules"]) ^ set(result["modgate"]["modules"])
+        yield f"the two boots ended with different modules: {' '.join(sorted(difference))}"
+    if result["modgate"]["loads"] > result["bare"]["loads"]:
+        yield (f"under modgate {result['modgate']['loads']} loads reached the kernel, in the bare boot "
+               f"{result['bare']['loads']}")
+
+
+def make_overlays(options, work):
+    """The two boots differ in the drop-in alone."""
+    overlays = {}
+    for name in ("bare", "modgate"):
+        top = overlays[name] = os.path.join(work, name)
+        run(["meson", "install", "-C", options.build, "--quiet", "--no-rebuild", "--destdir", top])
+        copy(os.path.join(options.build, "bench", "vmalloc_peak"), top, "usr/local/bin/vmalloc_peak")
+        copy(os.path.join(HERE, "vmalloc-peak.service"), top, "etc/systemd/system/vmalloc-peak.service")
+        os.makedirs(os.path.join(top, WANTS))
+        os.symlink("/etc/systemd/system/vmalloc-peak.service", os.path.join(top, WANTS, "vmalloc-peak.service"))
+        os.symlink("/lib/systemd/system/systemd-udev-settle.service",
+                   os.path.join(top, WANTS, "systemd-udev-settle.service"))
+    copy(os.path.join(TOP, "examples", "udevd-dropin.conf"), overlays["modgate"], DROP_IN)
+    return overlays
+
+
+def copy(source, top, destination):
+    target = os.path.join(top, destination)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    shutil.copy(source, target)
+
+
+def run(command, **arguments):
+    if subprocess.run(command, check=False, **arguments).returncode != 0:
+        raise QuickstartError(f"{os.path.basename(command[0])} failed")
+
+
+def boot(options, name, overlay, out):
+    print(f"quickstart: booting Debian {options.release} with {options.cpus} CPUs, "
+          f"{'bare' if name == 'bare' else 'udevd under modgate'} (about a minute)", file=sys.stderr, flush=True)
+    command = [os.path.join(TOP, "scripts", "guest"), "run", options.release, "--cpus", str(options.cpus),
+               "--append", KERNEL_ARGUMENTS, "--overlay", overlay, "--out", out, os.path.join(HERE, "measure")]
+    status = subprocess.run(command, check=False, stdout=sys.stderr).returncode
+    if status != 0:
+        raise QuickstartError(f"the {name} boot did not get through (exit status {status})")
+    return Boot(out)
+
+
+class Boot:
+    """What a boot left behind, and the figures made of it."""
+
+    def __init__(self, out):
+        self._out = out
+        self.facts = dict(line.split("=", 1) for line in self._lines("facts"))
+        self.figures = self._figures()
+
+    def _lines(self, name):
+        with open(os.path.join(self._out, name), encoding="utf-8", errors="replace") as f:
+            return f.read().splitlines()
+
+    def _figures(self):
+        calls, loads, asked = self._trace()
+        live = self._lines("modules")
+        figures = {
+            "calls": calls,
+            "loads": loads,
+            "distinct": len(asked),
+            "failing": len(asked - set(live)),
+            "vmalloc_peak_kib": int(self.facts["vmalloc_peak_kib"]),
+            "settle_s": round((int(self.facts["settled_us"]) - int(self.facts["trigger_us"])) / 1e6, 2),
+            "modules": live,
+        }
+        report = os.path.join(self._out, "report.json")
+        if os.path.exists(report):
+            with open(report, encoding="utf-8") as f:
+                figures["duplicates"] = json.load(f)["totals"]["duplicates"]
+        return figures
+
+    def _trace(self):
+        calls, loads, asked = 0, 0, set()
+        for line in self._lines("trace"):
+            match = TRACE_LINE.match(line)
+            if not match:
+                continue
+            task, event = match["task"], match["event"]
+            if event in ("sys_finit_module", "sys_init_module") and task == CALLER:
+                calls += 1
+            elif event == "load_module" and task in PERFORMERS:
+                loads += 1
+            elif event == "module_load" and task in PERFORMERS:
+                asked.add(match["text"].split()[1])
+        return calls, loads, asked
+
+
+def print_table(result):
+    print(f"\nDebian {result['release']}, kernel {result['kernel']}, {result['cpus']} CPUs, software emulation: "
+          "udevd's cold-plug")
+    print(f"{'':34}{'bare':>12}{'modgate':>12}")
+    for title, key, unit in ROWS:
+        cells = "".join(f"{result[name].get(key, '-'):>12}" for name in ("bare", "modgate"))
+        print(f"{title:34}{cells} {unit}".rstrip())
+    equal = "equal" if result["modules_equal"] else "NOT equal"
+    print(f"{'sets of loaded modules':34}{len(result['bare']['modules']):>12}{len(result['modgate']['modules']):>12}"
+          f" {equal}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
