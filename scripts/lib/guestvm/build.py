@@ -24,7 +24,7 @@ import time
 from . import cache, cpio, kernel, mirror, modules, processes, recipe
 from .errors import BuildFailed, NoMirror, NoSpace
 
-NEEDED_MIB = 2500
+NEEDED_MIB = 1300
 MODULE_TOOLS = ("depmod", "insmod", "lsmod", "modinfo", "modprobe", "rmmod")
 NETWORK_TROUBLE = ("Failed to fetch", "Could not resolve", "Could not connect", "Unable to connect",
                    "Temporary failure", "does not have a Release file", "apt-get update failed")
@@ -33,6 +33,7 @@ NETWORK_TROUBLE = ("Failed to fetch", "Could not resolve", "Could not connect", 
 def ensure(release, progress):
     """Builds unless it is there; returns the directory."""
     if not cache.is_built(release):
+        progress.step("waiting for another build")
         with cache.locked(release):
             if not cache.is_built(release):
                 _build(release, progress)

@@ -17,11 +17,14 @@ import time
 from . import processes
 from .errors import GuestError, Interrupted, NoResult, Panicked, TimedOut
 
-QEMU = "qemu-system-x86_64"
 SERIAL_PORTS = ((0x3f8, 4), (0x2f8, 3), (0x3e8, 5))
 CONSOLE_TAIL = 25
 PANIC = b"Kernel panic - not syncing"
 PANIC_GRACE = 3
+
+
+def qemu_path():
+    return processes.need("qemu-system-x86_64", "qemu-system-x86")
 
 
 class Console:
@@ -81,14 +84,14 @@ class Machine:
     """One QEMU process and our ends of its serial ports."""
 
     def __init__(self, kernel, initrd_fd, arguments, cpus, memory, console_path):
-        processes.need(QEMU, "qemu-system-x86")
+        qemu = qemu_path()
         self._console = Console(console_path)
         self._result = Result()
         self._parent = os.getppid()
         pairs = [socket.socketpair() for _ in SERIAL_PORTS]
         theirs = [pair[1] for pair in pairs]
         self._ports = [pair[0] for pair in pairs]
-        command = self._command(kernel, initrd_fd, arguments, cpus, memory, [s.fileno() for s in theirs])
+        command = self._command(qemu, kernel, initrd_fd, arguments, cpus, memory, [s.fileno() for s in theirs])
         self._stderr_read, stderr_write = os.pipe()
         self._process = processes.start(
             command, stdin=subprocess.DEVNULL, stdout=stderr_write, stderr=stderr_write,
@@ -98,8 +101,8 @@ class Machine:
             s.close()
 
     @staticmethod
-    def _command(kernel, initrd_fd, arguments, cpus, memory, port_fds):
-        command = [QEMU, "-name", "modgate-guest", "-machine", "q35", "-cpu", "max", "-accel", "tcg,thread=multi",
+    def _command(qemu, kernel, initrd_fd, arguments, cpus, memory, port_fds):
+        command = [qemu, "-name", "modgate-guest", "-machine", "q35", "-cpu", "max", "-accel", "tcg,thread=multi",
                    "-smp", str(cpus), "-m", f"{memory}M", "-nodefaults", "-no-user-config", "-display", "none",
                    "-no-reboot", "-kernel", kernel, "-initrd", f"/proc/self/fd/{initrd_fd}", "-append", arguments]
         for index, ((base, irq), fd) in enumerate(zip(SERIAL_PORTS, port_fds)):

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 
+from . import processes
 from .errors import BuildFailed, GuestError
 
 # depmod reads these and never writes them
@@ -18,9 +19,8 @@ def version_of(base):
 
 
 def depmod(base):
-    path = os.environ["PATH"] + ":/usr/sbin:/sbin"
-    done = subprocess.run(["depmod", "-b", base, version_of(base)], capture_output=True, text=True, check=False,
-                          env={**os.environ, "PATH": path})
+    command = [processes.need("depmod", "kmod"), "-b", base, version_of(base)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise BuildFailed("depmod failed", done.stderr.splitlines()[-5:])
 

@@ -2,6 +2,7 @@
 """Starting programs that never outlive us."""
 
 import ctypes
+import os
 import shutil
 import signal
 import subprocess
@@ -13,8 +14,11 @@ _libc = ctypes.CDLL(None)
 
 
 def need(program, package):
-    if not shutil.which(program, path="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"):
+    """The program's path; /usr/sbin counts even where it is not in PATH."""
+    path = shutil.which(program, path=os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin")
+    if not path:
         raise NoProgram(f"{program} is missing: install the package {package} (scripts/lib/install guest)")
+    return path
 
 
 def start(command, last_signal=signal.SIGKILL, **options):

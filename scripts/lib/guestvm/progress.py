@@ -12,24 +12,24 @@ class Progress:
         self._quiet = quiet
         self._start = time.monotonic()
         self._step = ""
-        self._shown = False
+        self._shown = None
 
     def step(self, text):
         self._step = text
         self.tick()
 
     def tick(self):
-        """Call now and then: the seconds move."""
-        if self._live:
-            sys.stderr.write(f"\r\033[K{self._title}: {self._step} … {self.seconds():.0f} s")
+        """Call as often as you like: the seconds move."""
+        if self._live and self._text() != self._shown:
+            self._shown = self._text()
+            sys.stderr.write(f"\r\033[K{self._shown}")
             sys.stderr.flush()
-            self._shown = True
 
     def clear(self):
         if self._shown:
             sys.stderr.write("\r\033[K")
             sys.stderr.flush()
-            self._shown = False
+            self._shown = None
 
     def end(self):
         """From now on the terminal belongs to somebody else."""
@@ -40,6 +40,9 @@ class Progress:
         self.clear()
         if not self._quiet:
             print(f"{self._title}: {text}", file=sys.stderr, flush=True)
+
+    def _text(self):
+        return f"{self._title}: {self._step} … {self.seconds():.0f} s"
 
     def seconds(self):
         return time.monotonic() - self._start

@@ -9,7 +9,7 @@ import tempfile
 
 from . import build, cache, modules, overlay
 from .errors import GuestError
-from .machine import Machine
+from .machine import Machine, qemu_path
 
 KERNEL_ARGUMENTS = "console=ttyS0 panic=-1 rdinit=/init"
 
@@ -19,6 +19,7 @@ def run(options, progress):
     command = [options.script, *options.arguments]
     if not os.path.isfile(options.script):
         raise GuestError(f"no such script: {options.script}")
+    qemu_path()  # missing: say so before a build
     directory = build.ensure(options.base, progress)
     progress.step("starting")
     with _initrd(options, directory, command) as initrd:
