@@ -60,21 +60,32 @@ int journal_create(struct journal **ret_journal) {
         return 0;
 }
 
+/* Names come from callers' paths, and go to terminals and into JSON. */
+static void make_printable(const char *name, char printable[static MODULE_NAME_SIZE]) {
+        size_t length = strnlen(name, MODULE_NAME_SIZE - 1);
+
+        memset(printable, 0, MODULE_NAME_SIZE);
+        for (size_t i = 0; i < length; i++)
+                printable[i] = name[i] >= ' ' && name[i] <= '~' ? name[i] : '?';
+}
+
 uint32_t journal_module(struct journal *journal, const char *name, bool indexed) {
+        char printable[MODULE_NAME_SIZE];
         uint32_t i;
 
+        make_printable(name, printable);
         for (i = 0; i < JOURNAL_MODULES - 1; i++) {
                 struct journal_module *module = &journal->modules[i];
 
                 if (!module->used)
                         break;
-                if (module->indexed == indexed && strncmp(module->name, name, MODULE_NAME_SIZE - 1) == 0)
+                if (module->indexed == indexed && memcmp(module->name, printable, MODULE_NAME_SIZE) == 0)
                         return i;
         }
         if (i == JOURNAL_MODULES - 1)
-                name = OVERFLOW_NAME;
+                make_printable(OVERFLOW_NAME, printable);
         if (!journal->modules[i].used) {
-                memcpy(journal->modules[i].name, name, strnlen(name, MODULE_NAME_SIZE - 1));
+                memcpy(journal->modules[i].name, printable, MODULE_NAME_SIZE);
                 journal->modules[i].indexed = indexed;
                 journal->modules[i].used = 1;
         }

@@ -16,8 +16,9 @@
 int journal_create(struct journal **ret_journal);
 
 /*
- * The counters of a module or of a file without a module name (then `indexed` is false, and a long file name is cut).
- * Returns an index; the last entry takes all that finds no entry of its own.
+ * The counters of a module or of a file without a module name (then `indexed` is false, and a long file name is cut,
+ * and what is not printable ASCII is a question mark in it). Returns an index; the last entry takes all that finds no
+ * entry of its own.
  */
 uint32_t journal_module(struct journal *journal, const char *name, bool indexed);
 
