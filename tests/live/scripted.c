@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Modules, files and the scripted loader. A module file's first line says which module it is, and the file's label: so
+ * the loader knows from what it is handed, and from nothing else, what to do and what to record.
+ */
+
+#include "scripted.h"
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kernel_interface.h"
+#include "scripted_private.h"
+
+#define RELEASE "6.1.0-scripted"
+#define NUMBERED_MODULES 160U
+
+static struct kernel_interface interface;
+static struct scripted *loaders_kit; /* finit_module has no other way to it */
+
+uint64_t scripted_now_ns(void) {
+        struct timespec now;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+void scripted_sleep_ms(unsigned int ms) {
+        struct timespec rest = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
+
+        while (nanosleep(&rest, &rest) < 0 && errno == EINTR)
+                ;
+}
+
+void scripted_futex(atomic_uint *word, int operation, unsigned int value) {
+        (void)syscall(SYS_futex, word, operation, value, NULL, NULL, 0);
+}
+
+void scripted_release(struct scripted_module *module) {
+        module->hold = 0;
+        scripted_futex(&module->hold, FUTEX_WAKE, INT_MAX);
+}
+
+/* FNV-1a */
+uint64_t scripted_hash(const char *text, size_t length) {
+        uint64_t hash = 14695981039346656037U;
+
+        for (size_t i = 0; i < length; i++)
+                hash = (hash ^ (unsigned char)text[i]) * 1099511628211U;
+        return hash;
+}
+
+uint64_t scripted_random(struct scripted *kit, uint64_t below) {
+        kit->random ^= kit->random << 13;
+        kit->random ^= kit->random >> 7;
+        kit->random ^= kit->random << 17;
+        return kit->random % below;
+}
+
+/* Modules and files */
+
+static struct scripted_module *find_module(struct scripted *kit, const char *name) {
+        for (unsigned int i = 0; i < kit->module_count; i++)
+                if (strcmp(kit->module[i].name, name) == 0)
+                        return &kit->module[i];
+        return NULL;
+}
+
+struct scripted_module *scripted_module(struct scripted *kit, const char *name) {
+        struct scripted_module *module = find_module(kit, name);
+
+        CHECK(module != NULL);
+        return module;
+}
+
+static void write_file(const char *path, const char *text) {
+        FILE *file = fopen(path, "we");
+
+        CHECK(file != NULL);
+        CHECK(fputs(text, file) >= 0);
+        CHECK_EQUAL(fclose(file), 0);
+}
+
+static void add_module(struct scripted *kit, const char *name) {
+        struct scripted_module *module = &kit->module[kit->module_count++];
+        char text[64];
+
+        CHECK(kit->module_count <= SCRIPTED_MODULES);
+        (void)snprintf(module->name, sizeof(module->name), "%s", name);
+        CHECK(snprintf(module->path, sizeof(module->path), "%s/kernel/%s.ko", kit->modules, name) < SCRIPTED_PATH_MAX);
+        (void)snprintf(text, sizeof(text), "%s indexed\n", name);
+        write_file(module->path, text);
+}
+
+const char *scripted_file(struct scripted *kit, const struct scripted_module *module, const char *label) {
+        static char path[SCRIPTED_PATH_MAX];
+        char text[64];
+
+        (void)snprintf(path, sizeof(path), "%s/%s.ko", kit->directory, label);
+        (void)snprintf(text, sizeof(text), "%s %s\n", module->name, label);
+        write_file(path, text);
+        return path;
+}
+
+static void initstate_path(const struct scripted *kit, const struct scripted_module *module, const char *file,
+                           char path[SCRIPTED_PATH_MAX]) {
+        char name[32];
+        int length;
+
+        /* as the kernel has it */
+        (void)snprintf(name, sizeof(name), "%s", module->name);
+        for (char *dash = name; (dash = strchr(dash, '-'));)
+                *dash = '_';
+        length = snprintf(path, SCRIPTED_PATH_MAX, "%s/%s%s", kit->sysfs, name, file);
+        CHECK(length > 0 && length < SCRIPTED_PATH_MAX);
+}
+
+/*
+ * Written in place, and always as many bytes: whoever has the file open reads the old state or the new one. Cut to
+ * nothing before it is removed, since here an open file does not tell ENODEV as sysfs does.
+ */
+void scripted_set_state(struct scripted *kit, const struct scripted_module *module, const char *state) {
+        char directory[SCRIPTED_PATH_MAX], path[SCRIPTED_PATH_MAX], text[] = "\n\n\n\n\n\n\n";
+        int fd;
+
+        initstate_path(kit, module, "", directory);
+        initstate_path(kit, module, "/initstate", path);
+        if (!state) {
+                (void)truncate(path, 0);
+                (void)unlink(path);
+                (void)rmdir(directory);
+                return;
+        }
+        memcpy(text, state, strlen(state));
+        (void)mkdir(directory, 0755);
+        fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        CHECK(fd >= 0);
+        CHECK_EQUAL(pwrite(fd, text, sizeof(text) - 1, 0), sizeof(text) - 1);
+        (void)close(fd);
+}
+
+void scripted_remove(struct scripted *kit, const struct scripted_module *module) {
+        scripted_set_state(kit, module, NULL);
+}
+
+static bool is_live(const struct scripted *kit, const struct scripted_module *module) {
+        char path[SCRIPTED_PATH_MAX], text[5] = "";
+        int fd;
+
+        initstate_path(kit, module, "/initstate", path);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+                return false;
+        (void)!read(fd, text, 4);
+        (void)close(fd);
+        return strcmp(text, "live") == 0;
+}
+
+/* The loader's side */
+
+static struct scripted_load *begin_load(struct scripted_module *module, unsigned int number, const char *label,
+                                        const char *params, int flags) {
+        struct scripted_load *load = &module->record[number % SCRIPTED_LOADS];
+
+        load->loader = getpid();
+        load->flags = flags;
+        load->params_length = strlen(params);
+        load->params_hash = scripted_hash(params, load->params_length);
+        (void)snprintf(load->params, sizeof(load->params), "%s", params);
+        (void)snprintf(load->file, sizeof(load->file), "%s", label);
+        load->ended_ns = 0;
+        load->began_ns = scripted_now_ns();
+        if (atomic_fetch_add(&module->running, 1) > 0)
+                module->overlapped = true;
+        return load;
+}
+
+static int perform(struct scripted *kit, struct scripted_module *module, unsigned int number) {
+        unsigned int last = module->results ? module->results - 1 : 0;
+        int error = module->errors[number < last ? number : last];
+
+        if (is_live(kit, module))
+                return EEXIST;
+        if (module->shows_coming)
+                scripted_set_state(kit, module, "coming");
+        scripted_sleep_ms(module->delay_ms);
+        while (module->hold)
+                scripted_futex(&module->hold, FUTEX_WAIT, 1);
+        if (error == 0 && !module->stays_invisible)
+                scripted_set_state(kit, module, "live");
+        else if (module->shows_coming)
+                scripted_set_state(kit, module, NULL);
+        return error;
+}
+
+static int scripted_finit_module(int fd, const char *params, int flags) {
+        struct scripted *kit = loaders_kit;
+        char text[96] = "", name[32], label[32];
+        struct scripted_module *module;
+        struct scripted_load *load;
+        unsigned int number;
+        int error;
+
+        if (pread(fd, text, sizeof(text) - 1, 0) <= 0 || sscanf(text, "%31s %31s", name, label) != 2)
+                return -ENOEXEC;
+        module = find_module(kit, name);
+        if (!module)
+                return -ENOEXEC;
+        number = atomic_fetch_add(&module->loads, 1);
+        load = begin_load(module, number, label, params, flags);
+        error = perform(kit, module, number);
+        atomic_fetch_sub(&module->running, 1);
+        load->ended_ns = scripted_now_ns();
+        return -error;
+}
+
+const struct kernel_interface *scripted_interface(void) {
+        return &interface;
+}
+
+/* The kit itself */
+
+static void run_depmod(const struct scripted *kit) {
+        char command[SCRIPTED_PATH_MAX];
+
+        /* it complains about modules that are no ELF files, and indexes them */
+        (void)snprintf(command, sizeof(command), "PATH=$PATH:/usr/sbin:/sbin depmod -b %s %s 2>/dev/null",
+                       kit->directory, RELEASE);
+        CHECK_EQUAL(system(command), 0);
+}
+
+static void make_directories(struct scripted *kit) {
+        static const char *const directories[] = {
+                "/lib", "/lib/modules", "/lib/modules/" RELEASE, "/lib/modules/" RELEASE "/kernel", "/sys",
+        };
+        char path[SCRIPTED_PATH_MAX];
+
+        (void)snprintf(kit->directory, sizeof(kit->directory), "/tmp/modgate-live-XXXXXX");
+        CHECK(mkdtemp(kit->directory) != NULL);
+        for (size_t i = 0; i < SCRIPTED_COUNT(directories); i++) {
+                (void)snprintf(path, sizeof(path), "%s%s", kit->directory, directories[i]);
+                CHECK_EQUAL(mkdir(path, 0755), 0);
+        }
+        (void)snprintf(kit->modules, sizeof(kit->modules), "%s/lib/modules/" RELEASE, kit->directory);
+        (void)snprintf(kit->sysfs, sizeof(kit->sysfs), "%s/sys", kit->directory);
+        (void)snprintf(kit->report, sizeof(kit->report), "%s/report.json", kit->directory);
+        (void)snprintf(kit->log, sizeof(kit->log), "%s/log", kit->directory);
+        (void)snprintf(kit->modules_disabled, sizeof(kit->modules_disabled), "%s/modules_disabled", kit->directory);
+        write_file(kit->modules_disabled, "0\n");
+        write_file(kit->log, "");
+}
+
+static void make_modules(struct scripted *kit) {
+        static const char *const names[] = { "alpha", "beta", "gamma", "delta", "with-dash" };
+        char name[32];
+
+        for (size_t i = 0; i < SCRIPTED_COUNT(names); i++)
+                add_module(kit, names[i]);
+        for (unsigned int i = 0; i < NUMBERED_MODULES; i++) {
+                (void)snprintf(name, sizeof(name), "m%03u", i);
+                add_module(kit, name);
+        }
+        run_depmod(kit);
+}
+
+static uint64_t choose_seed(void) {
+        const char *text = getenv("MODGATE_SEED");
+
+        return text ? strtoull(text, NULL, 0) : scripted_now_ns();
+}
+
+struct scripted *scripted_new(void) {
+        struct scripted *kit = mmap(NULL, sizeof(*kit), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+        CHECK(kit != MAP_FAILED);
+        kit->seed = choose_seed();
+        kit->random = kit->seed * 2654435769U + 88172645463325252U;
+        make_directories(kit);
+        make_modules(kit);
+        loaders_kit = kit;
+        interface = (struct kernel_interface){
+                .module_sysfs = kit->sysfs,
+                .modules_directory = kit->modules,
+                .modules_disabled = kit->modules_disabled,
+                .finit_module = scripted_finit_module,
+        };
+        return kit;
+}
+
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *place) {
+        (void)status, (void)type, (void)place;
+        return remove(path);
+}
+
+void scripted_free(struct scripted *kit) {
+        (void)nftw(kit->directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+        (void)munmap(kit, sizeof(*kit));
+}
