@@ -177,7 +177,7 @@ def _write_mini(tar, members, result):
         writer.symlink("usr/bin/sh", "bash")
         for tool in MODULE_TOOLS:
             writer.symlink(f"usr/sbin/{tool}", "../bin/kmod")
-        writer.symlink("run/lock", "/run")
+        writer.symlink("var/run", "/run")
         writer.file("etc/passwd", b"root::0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
         writer.file("etc/group", b"root:x:0:\nnogroup:x:65534:\n")
         writer.character_device("dev/console", 5, 1, 0o600)

@@ -75,8 +75,8 @@ def _add_run(commands):
     parser.add_argument("--copy", action="append", default=[], type=_pair, metavar="SRC:DEST", help="one file")
     parser.add_argument("--out", metavar="DIR", help="where the files go that the script leaves in $GUEST_OUT")
     parser.add_argument("--console", metavar="FILE", help="write the console's output here")
-    parser.add_argument("--modules", type=lambda text: [m for m in text.split(",") if m], default=["dummy"],
-                        metavar="A,B,C", help="small guest: modules to bring, by name or as files (dummy)")
+    parser.add_argument("--modules", type=lambda text: [m for m in text.split(",") if m], metavar="A,B,C",
+                        help="small guest: modules to bring, by name or as files (dummy)")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.add_argument("script", metavar="SCRIPT", help="a file of this machine")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARG")
@@ -110,6 +110,9 @@ def _path(options, progress):
 def _run(options, progress):
     options.base = _base(options.release)
     options.mini = options.base != options.release
+    if options.modules and not options.mini:
+        raise GuestError("--modules is for a small guest; the whole one has its modules")
+    options.modules = options.modules or ["dummy"]
     options.cpus = options.cpus or (2 if options.mini else 4)
     options.memory = options.memory or min(2048 + 256 * options.cpus, 8192)
     options.timeout = options.timeout or (120 if options.mini else 600)

@@ -38,16 +38,16 @@ class Writer:
     def character_device(self, name, major, minor, mode):
         self._entry(name, stat.S_IFCHR | mode, device=(major, minor))
 
-    def tree(self, top, prefix="", rename=lambda name: name):
+    def tree(self, top, prefix="", rename=lambda name, is_directory: name):
         """Everything below the directory `top`, owned by root, with its modes."""
         for folder, names, files in os.walk(top):
             names.sort()
             here = os.path.relpath(folder, top)
             if here != ".":
-                self._host_path(folder, rename(os.path.join(prefix, here)))
+                self.directory(rename(os.path.join(prefix, here), True), stat.S_IMODE(os.stat(folder).st_mode))
             for name in sorted(files) + [n for n in names if os.path.islink(os.path.join(folder, n))]:
-                self._host_path(os.path.join(folder, name),
-                                rename(os.path.normpath(os.path.join(prefix, here, name))))
+                target = os.path.normpath(os.path.join(prefix, here, name))
+                self._link_or_file(os.path.join(folder, name), rename(target, False))
 
     def host_file(self, name, path, mode=None):
         """One regular file of this machine, owned by root."""
@@ -60,13 +60,11 @@ class Writer:
         self._entry("TRAILER!!!", 0)
         self._pad(512)
 
-    def _host_path(self, path, name):
-        info = os.lstat(path)
-        if stat.S_ISLNK(info.st_mode):
+    def _link_or_file(self, path, name):
+        """A symbolic link stays one; anything that is neither link nor regular file is passed over."""
+        if os.path.islink(path):
             self.symlink(name, os.readlink(path))
-        elif stat.S_ISDIR(info.st_mode):
-            self.directory(name, stat.S_IMODE(info.st_mode))
-        elif stat.S_ISREG(info.st_mode):
+        elif os.path.isfile(path):
             self.host_file(name, path)
 
     def _entry(self, name, mode, uid=0, gid=0, nlink=1, mtime=0, size=0, device=(0, 0)):

@@ -11,6 +11,8 @@ from .errors import GuestError
 HERE = os.path.dirname(os.path.abspath(__file__))
 IN_GUEST = os.path.join(HERE, "in-guest")
 
+MINI_LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64", "var/run": "/run"}
+
 
 class Overlay:
     """Adds files below their real paths: /lib/… must become /usr/lib/…, or the kernel would replace the link."""
@@ -26,8 +28,10 @@ class Overlay:
         self._writer.tree(top, rename=self._real)
 
     def file(self, path, destination):
+        if not os.path.isfile(path):
+            raise GuestError(f"no such file: {path}")
         self._folders(destination)
-        self._writer.host_file(self._real(destination), path)
+        self._writer.host_file(self._real(destination, False), path)
 
     def script(self, command, environment):
         """The script, how it is called, and what runs it."""
@@ -53,30 +57,33 @@ class Overlay:
         self._writer.close()
 
     def _folders(self, destination):
-        parts = self._real(os.path.dirname(destination)).split("/")
+        parts = self._real(os.path.dirname(destination), True).split("/")
         for depth in range(1, len(parts) + 1):
             folder = "/".join(parts[:depth])
             if folder and folder not in self._made:
                 self._made.add(folder)
                 self._writer.directory(folder)
 
-    def _real(self, path):
-        """`path` with every link on the way resolved; a link at its end stays one."""
-        done, todo = [], [p for p in path.split("/") if p not in ("", ".")]
+    def _real(self, path, is_directory):
+        """`path` with every link on the way resolved; what is no directory may take the place of a link."""
+        done, todo = [], _parts(path)
         for _ in range(200):
             if not todo:
                 return "/".join(done)
             part = todo.pop(0)
+            target = self._links.get("/".join([*done, part]))
             if part == "..":
                 done = done[:-1]
-                continue
-            target = self._links.get("/".join([*done, part]))
-            if target is None or (not todo and part not in ("bin", "sbin", "lib", "lib64")):
+            elif target is None or (not todo and not is_directory):
                 done.append(part)
             else:
                 done = [] if target.startswith("/") else done
-                todo = [p for p in target.split("/") if p not in ("", ".")] + todo
+                todo = _parts(target) + todo
         raise GuestError(f"too many symbolic links: {path}")
+
+
+def _parts(path):
+    return [part for part in path.split("/") if part not in ("", ".")]
 
 
 def load_links(directory):

@@ -58,8 +58,7 @@ def _initrd(options, directory, command):
     for name in ("mini.cpio",) if options.mini else ("root.cpio", "modules.cpio"):
         with open(os.path.join(directory, name), "rb") as f:
             _append(f, initrd)
-    links = {name: f"usr/{name}" for name in ("bin", "sbin", "lib", "lib64")}
-    addition = overlay.Overlay(initrd, links if options.mini else overlay.load_links(directory))
+    addition = overlay.Overlay(initrd, overlay.MINI_LINKS if options.mini else overlay.load_links(directory))
     if options.mini:
         _add_mini_modules(addition, directory, options.modules)
         addition.start_at_once()
