@@ -42,7 +42,7 @@
 #define TICK_BUSY_MS 1000
 #define TICK_IDLE_MS 5000
 
-/* So many ticks in a row with a request to receive and no heartbeat, and the supervisor hangs. */
+/* So many ticks in a row with something to do and no heartbeat, and the supervisor hangs. */
 #define STILL_TICKS_MAX 5U
 
 struct child {
@@ -288,10 +288,28 @@ static void supervisor_end_hanging(struct keeper *keeper) {
         supervisor_replace(keeper);
 }
 
-static void supervisor_check(struct keeper *keeper, bool requests_wait) {
+/* Is there anything for the supervisor to do: a request to receive, or a worker's word or end? */
+static bool work_waits(const struct keeper *keeper) {
+        struct pollfd looks[1 + WORKER_KINDS * LOADERS_MAX] = { { .fd = keeper->listener, .events = POLLIN } };
+        nfds_t count = 1;
+
+        for (enum worker_kind kind = 0; kind < WORKER_KINDS; kind++)
+                for (uint32_t i = 0; i < LOADERS_MAX; i++, count++) {
+                        looks[count].fd = keeper->workers[kind][i].socket;
+                        looks[count].events = POLLIN;
+                }
+        if (poll(looks, count, 0) <= 0)
+                return false;
+        for (nfds_t i = 0; i < count; i++)
+                if (looks[i].revents & POLLIN)
+                        return true;
+        return false;
+}
+
+static void supervisor_check(struct keeper *keeper) {
         uint64_t heartbeat = keeper->journal->header.heartbeat;
 
-        if (heartbeat == keeper->heartbeat && requests_wait && keeper->supervisor > 0)
+        if (heartbeat == keeper->heartbeat && keeper->supervisor > 0 && work_waits(keeper))
                 keeper->still_ticks++;
         else
                 keeper->still_ticks = 0;
@@ -432,8 +450,8 @@ static void handle_launcher(struct keeper *keeper) {
         }
 }
 
-static void tick(struct keeper *keeper, bool requests_wait) {
-        supervisor_check(keeper, requests_wait);
+static void tick(struct keeper *keeper) {
+        supervisor_check(keeper);
         report_refresh(keeper);
 }
 
@@ -474,10 +492,8 @@ static void keep(struct keeper *keeper) {
                 if (pollers[0].revents)
                         reap(keeper);
                 if (journal_now_ns() - tick_ns >= period_ns) {
-                        struct pollfd look = { .fd = keeper->listener, .events = POLLIN };
-
                         tick_ns = journal_now_ns();
-                        tick(keeper, keeper->listener >= 0 && poll(&look, 1, 0) > 0 && (look.revents & POLLIN));
+                        tick(keeper);
                 }
         }
 }
