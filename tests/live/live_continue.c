@@ -25,7 +25,7 @@ struct odd_call {
 };
 
 static struct scripted_call good_call(struct scripted *kit) {
-        return (struct scripted_call){ .path = scripted_module(kit, "alpha")->path, .params = "" };
+        return scripted_call_of(scripted_module(kit, "alpha"));
 }
 
 static struct scripted_call with_fd(int fd) {
@@ -279,10 +279,6 @@ static void set_disabled(struct scripted *kit, const char *text) {
         (void)close(fd);
 }
 
-static void make_good_call_bare(struct scripted *kit) {
-        kit->bare[0] = scripted_one(kit, good_call(kit));
-}
-
 static void test_modules_disabled(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
 
@@ -352,7 +348,7 @@ int main(int argc, char **argv) {
         static const struct scripted_test tests[] = {
                 { .name = "odd_calls", .prepare = make_odd_calls_bare, .body = test_odd_calls, .after = check_reasons },
                 { .name = "modules_disabled",
-                  .prepare = make_good_call_bare,
+                  .prepare = scripted_prepare_bare,
                   .body = test_modules_disabled,
                   .after = after_modules_disabled },
                 { .name = "caller_that_cannot_be_dumped",

@@ -14,21 +14,9 @@
 #include "modgate/module.h"
 #include "scripted.h"
 
-static struct scripted_call call_of(const struct scripted_module *module) {
-        return (struct scripted_call){ .path = module->path, .params = "" };
-}
-
-static struct scripted_call call_with(const struct scripted_module *module, const char *params, int flags) {
-        return (struct scripted_call){ .path = module->path, .params = params, .flags = flags };
-}
-
 static void set_results(struct scripted_module *module, const int *errors, unsigned int count) {
         memcpy(module->errors, errors, count * sizeof(*errors));
         module->results = count;
-}
-
-static void set_result(struct scripted_module *module, int error) {
-        set_results(module, &error, 1);
 }
 
 /* Lets a load that is held go on, when all these callers wait. */
@@ -51,14 +39,14 @@ static void start_held(struct scripted *kit, struct scripted_module *module, str
 
 static void test_join_success(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
-        struct scripted_call *calls = scripted_calls(kit, 64, call_of(alpha));
+        struct scripted_call *calls = scripted_calls(kit, 64, scripted_call_of(alpha));
 
         start_held(kit, alpha, calls, 64, 0);
         release(kit, alpha, calls, 64);
         scripted_finish(kit, calls, 64);
         CHECK_EQUAL(scripted_count(calls, 64, 0), 64);
         CHECK_EQUAL(alpha->loads, 1);
-        CHECK_EQUAL(scripted_one(kit, call_of(alpha)), EEXIST);
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), EEXIST);
         CHECK_EQUAL(alpha->loads, 1);
 }
 
@@ -75,7 +63,7 @@ static void after_join_success(struct scripted *kit, struct json_object *report)
 
 static void test_join_failure(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
-        struct scripted_call *calls = scripted_calls(kit, 64, call_of(alpha));
+        struct scripted_call *calls = scripted_calls(kit, 64, scripted_call_of(alpha));
         static const int results[] = { ENODEV, 0 };
 
         set_results(alpha, results, 2);
@@ -85,7 +73,7 @@ static void test_join_failure(struct scripted *kit) {
         CHECK_EQUAL(scripted_count(calls, 64, ENODEV), 64);
         CHECK_EQUAL(alpha->loads, 1);
         /* nothing is remembered */
-        CHECK_EQUAL(scripted_one(kit, call_of(alpha)), 0);
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), 0);
         CHECK_EQUAL(alpha->loads, 2);
 }
 
@@ -95,9 +83,9 @@ static void test_errnos(struct scripted *kit) {
 
         for (unsigned int i = 0; i < SCRIPTED_COUNT(errors); i++) {
                 struct scripted_module *alpha = scripted_module(kit, "alpha");
-                struct scripted_call *calls = scripted_calls(kit, 3, call_of(alpha));
+                struct scripted_call *calls = scripted_calls(kit, 3, scripted_call_of(alpha));
 
-                set_result(alpha, errors[i]);
+                scripted_set_result(alpha, errors[i]);
                 start_held(kit, alpha, calls, 3, 0);
                 release(kit, alpha, calls, 3);
                 scripted_finish(kit, calls, 3);
@@ -113,7 +101,7 @@ static void after_errnos(struct scripted *kit, struct json_object *report) {
 
 static void test_threads(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
-        struct scripted_call *calls = scripted_calls(kit, 64, call_with(alpha, "from=threads", 0));
+        struct scripted_call *calls = scripted_calls(kit, 64, scripted_call_with(alpha, "from=threads", 0));
 
         start_held(kit, alpha, calls, 64, 16);
         for (unsigned int i = 0; i < 64; i++)
@@ -127,9 +115,9 @@ static void test_threads(struct scripted *kit) {
 
 static void test_many(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
-        struct scripted_call *calls = scripted_calls(kit, 2048, call_of(alpha));
+        struct scripted_call *calls = scripted_calls(kit, 2048, scripted_call_of(alpha));
 
-        set_result(alpha, ENXIO);
+        scripted_set_result(alpha, ENXIO);
         start_held(kit, alpha, calls, 2048, 32);
         release(kit, alpha, calls, 2048);
         scripted_finish(kit, calls, 2048);
@@ -141,19 +129,15 @@ static void test_many(struct scripted *kit) {
 static void test_more_than_slots(struct scripted *kit) {
         const unsigned int count = JOURNAL_REQUESTS + 128;
         struct scripted_module *alpha = scripted_module(kit, "alpha");
-        struct scripted_call *calls = scripted_calls(kit, count, call_of(alpha));
+        struct scripted_call *calls = scripted_calls(kit, count, scripted_call_of(alpha));
 
-        set_result(alpha, ENXIO);
+        scripted_set_result(alpha, ENXIO);
         start_held(kit, alpha, calls, count, 64);
         release(kit, alpha, calls, count);
         scripted_finish(kit, calls, count);
         CHECK_EQUAL(scripted_count(calls, count, ENXIO), JOURNAL_REQUESTS);
         CHECK_EQUAL(scripted_count(calls, count, kit->bare[0]), 128);
         CHECK_EQUAL(alpha->loads, 1);
-}
-
-static void prepare_bare(struct scripted *kit) {
-        kit->bare[0] = scripted_one(kit, call_of(scripted_module(kit, "alpha")));
 }
 
 static void after_more_than_slots(struct scripted *kit, struct json_object *report) {
@@ -174,7 +158,7 @@ static void take_signals(void) {
 /* A signal waits for the answer, or makes the caller ask again: neither loads twice. */
 static void test_signals(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
-        struct scripted_call like = call_of(alpha), *calls;
+        struct scripted_call like = scripted_call_of(alpha), *calls;
 
         like.prepare = take_signals;
         calls = scripted_calls(kit, 16, like);
@@ -201,10 +185,10 @@ struct rivals {
 /* A group of callers for each rival, one after the other; all wait for the first one's load, which is held. */
 static void start_rivals(struct scripted *kit, struct scripted_module *module, struct rivals *rivals) {
         struct scripted_call like[RIVALS] = {
-                call_of(module),
-                call_with(module, "x=1", 0),
-                call_with(module, "", 1),
-                call_with(module, "x=1", 1),
+                scripted_call_of(module),
+                scripted_call_with(module, "x=1", 0),
+                scripted_call_with(module, "", 1),
+                scripted_call_with(module, "x=1", 1),
         };
 
         for (unsigned int i = 0; i < RIVALS; i++) {
@@ -285,8 +269,8 @@ static void test_rivals_failure_then_success(struct scripted *kit) {
 static void test_replaced_file(struct scripted *kit) {
         static const int results[] = { ENODEV, 0 };
         struct scripted_module *alpha = scripted_module(kit, "alpha");
-        struct scripted_call *old = scripted_calls(kit, 4, call_of(alpha));
-        struct scripted_call *new = scripted_calls(kit, 4, call_of(alpha));
+        struct scripted_call *old = scripted_calls(kit, 4, scripted_call_of(alpha));
+        struct scripted_call *new = scripted_calls(kit, 4, scripted_call_of(alpha));
 
         set_results(alpha, results, 2);
         start_held(kit, alpha, old, 4, 0);
@@ -335,7 +319,7 @@ static void after_unnamed(struct scripted *kit, struct json_object *report) {
 /* No name is taken from a file that the index does not have: which module it is only the kernel knows. */
 static void test_unnamed_is_no_rival(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
-        struct scripted_call *named = scripted_calls(kit, 1, call_of(alpha)), *unnamed;
+        struct scripted_call *named = scripted_calls(kit, 1, scripted_call_of(alpha)), *unnamed;
 
         start_held(kit, alpha, named, 1, 0);
         unnamed = scripted_calls(kit, 1,
@@ -352,18 +336,18 @@ static void test_unnamed_is_no_rival(struct scripted *kit) {
 
 static void test_live(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
-        struct scripted_call *calls = scripted_calls(kit, 16, call_with(alpha, "any=thing", 2));
+        struct scripted_call *calls = scripted_calls(kit, 16, scripted_call_with(alpha, "any=thing", 2));
 
         scripted_set_state(kit, alpha, "live");
         scripted_perform(kit, calls, 16);
         CHECK_EQUAL(scripted_count(calls, 16, EEXIST), 16);
         /* the kernel sees that it is live before it looks at the parameters */
-        CHECK_EQUAL(scripted_one(kit, call_with(alpha, (const char *)8, 0)), EEXIST);
+        CHECK_EQUAL(scripted_one(kit, scripted_call_with(alpha, (const char *)8, 0)), EEXIST);
         CHECK_EQUAL(alpha->loads, 0);
         scripted_remove(kit, alpha);
-        CHECK_EQUAL(scripted_one(kit, call_of(alpha)), 0);
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), 0);
         CHECK_EQUAL(alpha->loads, 1);
-        CHECK_EQUAL(scripted_one(kit, call_of(alpha)), EEXIST);
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), EEXIST);
         CHECK_EQUAL(alpha->loads, 1);
 }
 
@@ -371,27 +355,27 @@ static void test_live(struct scripted *kit) {
 static void test_coming_and_going(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
 
-        set_result(alpha, EBUSY);
+        scripted_set_result(alpha, EBUSY);
         scripted_set_state(kit, alpha, "coming");
-        CHECK_EQUAL(scripted_one(kit, call_of(alpha)), EBUSY);
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), EBUSY);
         scripted_set_state(kit, alpha, "going");
-        CHECK_EQUAL(scripted_one(kit, call_of(alpha)), EBUSY);
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), EBUSY);
         CHECK_EQUAL(alpha->loads, 2);
         scripted_set_state(kit, alpha, "live");
-        CHECK_EQUAL(scripted_one(kit, call_of(alpha)), EEXIST);
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), EEXIST);
         CHECK_EQUAL(alpha->loads, 2);
 }
 
 /* It went live by other hands while its load failed: the failure is the result all the same. */
 static void test_live_meanwhile(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
-        struct scripted_call *calls = scripted_calls(kit, 4, call_of(alpha)), *late;
+        struct scripted_call *calls = scripted_calls(kit, 4, scripted_call_of(alpha)), *late;
 
-        set_result(alpha, EEXIST);
+        scripted_set_result(alpha, EEXIST);
         start_held(kit, alpha, calls, 4, 0);
         scripted_settle(kit, calls, 4);
         scripted_set_state(kit, alpha, "live");
-        late = scripted_calls(kit, 1, call_of(alpha));
+        late = scripted_calls(kit, 1, scripted_call_of(alpha));
         scripted_perform(kit, late, 1);
         CHECK_EQUAL(late->error, EEXIST);
         CHECK_EQUAL(alpha->running, 1);
@@ -444,7 +428,7 @@ static void test_fast_beside_slow(struct scripted *kit) {
         for (unsigned int i = 0; i < DISTINCT; i++)
                 scripted_await_begun(numbered(kit, i), 1);
         for (unsigned int i = 0; i < 3; i++)
-                CHECK_EQUAL(scripted_one(kit, call_of(scripted_module(kit, "beta"))), i == 0 ? 0 : EEXIST);
+                CHECK_EQUAL(scripted_one(kit, scripted_call_of(scripted_module(kit, "beta"))), i == 0 ? 0 : EEXIST);
         for (unsigned int i = 0; i < DISTINCT; i++) {
                 CHECK_EQUAL(numbered(kit, i)->running, 1);
                 scripted_release(numbered(kit, i));
@@ -483,9 +467,9 @@ static void after_more_than_loaders(struct scripted *kit, struct json_object *re
 static void test_flags(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
 
-        set_result(alpha, ENODEV);
+        scripted_set_result(alpha, ENODEV);
         for (int flags = 0; flags < 8; flags++) {
-                CHECK_EQUAL(scripted_one(kit, call_with(alpha, "", flags)), ENODEV);
+                CHECK_EQUAL(scripted_one(kit, scripted_call_with(alpha, "", flags)), ENODEV);
                 CHECK_EQUAL(alpha->record[flags].flags, flags);
         }
 }
@@ -495,7 +479,7 @@ static void check_params(struct scripted *kit, const char *params) {
         const struct scripted_load *load = &alpha->record[alpha->loads % SCRIPTED_LOADS];
         unsigned int before = alpha->loads;
 
-        CHECK_EQUAL(scripted_one(kit, call_with(alpha, params, 0)), ENODEV);
+        CHECK_EQUAL(scripted_one(kit, scripted_call_with(alpha, params, 0)), ENODEV);
         CHECK_EQUAL(alpha->loads, before + 1);
         CHECK_EQUAL(load->params_length, strlen(params));
         CHECK_EQUAL(load->params_hash, scripted_hash(params, strlen(params)));
@@ -520,7 +504,7 @@ static const char *string_at_the_edge(size_t length) {
 static void test_params(struct scripted *kit) {
         static const size_t lengths[] = { 0, 1, 4094, 4095, 4096, 4097, 65535, MODULE_PARAMS_MAX };
 
-        set_result(scripted_module(kit, "alpha"), ENODEV);
+        scripted_set_result(scripted_module(kit, "alpha"), ENODEV);
         check_params(kit, "");
         check_params(kit, " blanks  \"and quotes\" 'kept'=\\ \t\n\xc3\xa4\xff");
         for (unsigned int i = 0; i < SCRIPTED_COUNT(lengths); i++)
@@ -541,7 +525,7 @@ int main(int argc, char **argv) {
                 { .name = "many", .body = test_many },
                 { .name = "more_than_slots",
                   .body = test_more_than_slots,
-                  .prepare = prepare_bare,
+                  .prepare = scripted_prepare_bare,
                   .after = after_more_than_slots },
                 { .name = "signals", .body = test_signals },
                 { .name = "rivals_success", .body = test_rivals_success, .after = after_rivals_success },
@@ -557,7 +541,7 @@ int main(int argc, char **argv) {
                 { .name = "fast_beside_slow", .body = test_fast_beside_slow },
                 { .name = "more_than_loaders",
                   .body = test_more_than_loaders,
-                  .prepare = prepare_bare,
+                  .prepare = scripted_prepare_bare,
                   .after = after_more_than_loaders },
                 { .name = "flags", .body = test_flags },
                 { .name = "params", .body = test_params, .after = after_params },

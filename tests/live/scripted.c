@@ -166,6 +166,11 @@ static bool is_live(const struct scripted *kit, const struct scripted_module *mo
         return strcmp(text, "live") == 0;
 }
 
+void scripted_set_result(struct scripted_module *module, int error) {
+        module->errors[0] = error;
+        module->results = 1;
+}
+
 /* The loader's side */
 
 static struct scripted_load *begin_load(struct scripted_module *module, unsigned int number, const char *label,

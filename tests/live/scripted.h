@@ -8,7 +8,7 @@
  *
  * The processes of a test program:
  *
- *   runner              one after the other runs its tests, each with its time limit; ends what a test leaves behind
+ *   runner              runs its tests, each with its time limit; ends what they leave behind
  *    └─ case            starts the keeper; afterwards looks at what is left, at the report and at the log
  *        ├─ body        puts the filter on itself and runs the test; exits when it is done
  *        │   └─ caller… make the calls
@@ -112,6 +112,9 @@ struct scripted_test {
 /* For main(): runs all tests, or those named on the command line. Speaks TAP. Without root all are skipped. */
 int scripted_main(int argc, char **argv, const struct scripted_test *tests, size_t count);
 
+/* The same, with all of them at the same time: for tests that wait for most of theirs. */
+int scripted_main_at_once(int argc, char **argv, const struct scripted_test *tests, size_t count);
+
 #define SCRIPTED_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Checks. A failed one says where, and ends the process that made it: the body or the case. */
@@ -128,6 +131,9 @@ struct scripted_module *scripted_module(struct scripted *kit, const char *name);
 
 /* Another file for the same module, below the test's directory, not in the index. Returns its path (static memory). */
 const char *scripted_file(struct scripted *kit, const struct scripted_module *module, const char *label);
+
+/* Lets all its loads have this result. */
+void scripted_set_result(struct scripted_module *module, int error);
 
 /* Takes a live module away, as rmmod does. */
 void scripted_remove(struct scripted *kit, const struct scripted_module *module);
@@ -146,6 +152,10 @@ const struct kernel_interface *scripted_interface(void);
 
 /* Calls */
 
+/* A call of the module's file. */
+struct scripted_call scripted_call_of(const struct scripted_module *module);
+struct scripted_call scripted_call_with(const struct scripted_module *module, const char *params, int flags);
+
 /* `count` calls like `like`, which stand beside each other. They are not made yet. */
 struct scripted_call *scripted_calls(struct scripted *kit, unsigned int count, struct scripted_call like);
 
@@ -158,11 +168,20 @@ void scripted_start(struct scripted *kit, struct scripted_call *calls, unsigned 
 /* Waits until their processes have ended. */
 void scripted_finish(struct scripted *kit, struct scripted_call *calls, unsigned int count);
 
-/* Both, with processes. */
+/*
+ * Callers of the module's file, whose load is held: they are known to the supervisor, and wait. To go on after
+ * scripted_release().
+ */
+struct scripted_call *scripted_start_waiting(struct scripted *kit, struct scripted_module *module, unsigned int count);
+
+/* Start and finish, with processes. */
 void scripted_perform(struct scripted *kit, struct scripted_call *calls, unsigned int count);
 
 /* One call of a file; returns its result. */
 int scripted_one(struct scripted *kit, struct scripted_call like);
+
+/* A `prepare` of tests: kit->bare[0] becomes the kernel's own result of a call of alpha's file. */
+void scripted_prepare_bare(struct scripted *kit);
 
 /* How many of them ended with `error`. */
 unsigned int scripted_count(const struct scripted_call *calls, unsigned int count, int error);
@@ -190,6 +209,9 @@ pid_t scripted_await_process(struct scripted *kit, const char *name);
 
 /* Kills the supervisor and waits until there is another one. Returns its pid. */
 pid_t scripted_replace_supervisor(struct scripted *kit);
+
+/* Stops it where it is. Returns its pid. */
+pid_t scripted_stop(struct scripted *kit, const char *name);
 
 /* How many lines of modgate's log have `text` in them. */
 unsigned int scripted_log_lines(struct scripted *kit, const char *text);

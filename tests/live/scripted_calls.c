@@ -109,6 +109,14 @@ static pid_t fork_caller(struct scripted *kit, struct scripted_call *calls, unsi
         _exit(EXIT_SUCCESS);
 }
 
+struct scripted_call scripted_call_with(const struct scripted_module *module, const char *params, int flags) {
+        return (struct scripted_call){ .path = module->path, .params = params, .flags = flags };
+}
+
+struct scripted_call scripted_call_of(const struct scripted_module *module) {
+        return scripted_call_with(module, "", 0);
+}
+
 struct scripted_call *scripted_calls(struct scripted *kit, unsigned int count, struct scripted_call like) {
         struct scripted_call *calls = &kit->call[kit->call_count];
 
@@ -164,6 +172,21 @@ int scripted_one(struct scripted *kit, struct scripted_call like) {
 
         scripted_perform(kit, call, 1);
         return call->error;
+}
+
+struct scripted_call *scripted_start_waiting(struct scripted *kit, struct scripted_module *module, unsigned int count) {
+        struct scripted_call *calls = scripted_calls(kit, count, scripted_call_of(module));
+        unsigned int before = module->loads;
+
+        module->hold = 1;
+        scripted_start(kit, calls, count, 0);
+        scripted_await_begun(module, before + 1);
+        scripted_settle(kit, calls, count);
+        return calls;
+}
+
+void scripted_prepare_bare(struct scripted *kit) {
+        kit->bare[0] = scripted_one(kit, scripted_call_of(scripted_module(kit, "alpha")));
 }
 
 unsigned int scripted_count(const struct scripted_call *calls, unsigned int count, int error) {

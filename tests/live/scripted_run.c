@@ -25,6 +25,7 @@
 
 #define LIMIT_S 20U /* for a test that has none of its own */
 #define END_MS 10000
+#define TESTS_MAX 64U
 
 /* Checks */
 
@@ -134,6 +135,13 @@ pid_t scripted_replace_supervisor(struct scripted *kit) {
         CHECK_EQUAL(kill(old, SIGKILL), 0);
         while ((pid = scripted_await_process(kit, "modgate-superv")) == old)
                 scripted_sleep_ms(1);
+        return pid;
+}
+
+pid_t scripted_stop(struct scripted *kit, const char *name) {
+        pid_t pid = scripted_await_process(kit, name);
+
+        CHECK_EQUAL(kill(pid, SIGSTOP), 0);
         return pid;
 }
 
@@ -373,8 +381,27 @@ static _Noreturn void run_case(struct scripted *kit, const struct scripted_test 
 
 /* The runner */
 
-static bool await_case(pid_t pid, unsigned int limit_s) {
-        struct pollfd poller = { .fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
+struct run {
+        const struct scripted_test *test;
+        struct scripted *kit;
+        pid_t pid;
+        uint64_t began_ns;
+};
+
+static struct run start_test(const struct scripted_test *test) {
+        struct run run = { .test = test, .kit = scripted_new(), .began_ns = scripted_now_ns() };
+
+        (void)fflush(stdout);
+        run.pid = fork();
+        CHECK(run.pid >= 0);
+        if (run.pid == 0)
+                run_case(run.kit, test);
+        return run;
+}
+
+static bool await_case(const struct run *run) {
+        struct pollfd poller = { .fd = (int)syscall(SYS_pidfd_open, run->pid, 0), .events = POLLIN };
+        unsigned int limit_s = run->test->limit_s ? run->test->limit_s : LIMIT_S;
         int ready, status = -1;
 
         CHECK(poller.fd >= 0);
@@ -386,31 +413,37 @@ static bool await_case(pid_t pid, unsigned int limit_s) {
                 printf("# no end after %u s\n", limit_s);
                 return false;
         }
-        CHECK_EQUAL(waitpid(pid, &status, 0), pid);
+        CHECK_EQUAL(waitpid(run->pid, &status, 0), run->pid);
         return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
 }
 
-static bool run_test(const struct scripted_test *test, size_t number) {
-        uint64_t began_ns = scripted_now_ns();
-        struct scripted *kit = scripted_new();
-        bool passed;
-        pid_t pid;
+static bool finish_test(struct run *run, size_t number) {
+        bool passed = await_case(run);
 
-        (void)fflush(stdout);
-        pid = fork();
-        CHECK(pid >= 0);
-        if (pid == 0)
-                run_case(kit, test);
-        passed = await_case(pid, test->limit_s ? test->limit_s : LIMIT_S);
         if (!passed) {
-                printf("# MODGATE_SEED=%" PRIu64 "; the log:\n", kit->seed);
-                each_log_line(kit->log, print_line, NULL);
+                printf("# MODGATE_SEED=%" PRIu64 "; the log:\n", run->kit->seed);
+                each_log_line(run->kit->log, print_line, NULL);
+        }
+        printf("%sok %zu - %s # %" PRIu64 " ms\n", passed ? "" : "not ", number, run->test->name,
+               (scripted_now_ns() - run->began_ns) / 1000000);
+        (void)fflush(stdout);
+        return passed;
+}
+
+static bool run_tests(const struct scripted_test *const *tests, size_t count, bool at_once) {
+        struct run runs[TESTS_MAX];
+        bool passed = true;
+
+        for (size_t i = 0, started = 0; i < count; i++) {
+                for (; started < count && (at_once || started <= i); started++)
+                        runs[started] = start_test(tests[started]);
+                passed = finish_test(&runs[i], i + 1) && passed;
+                if (!at_once)
+                        end_descendants();
         }
         end_descendants();
-        printf("%sok %zu - %s # %" PRIu64 " ms\n", passed ? "" : "not ", number, test->name,
-               (scripted_now_ns() - began_ns) / 1000000);
-        (void)fflush(stdout);
-        scripted_free(kit);
+        for (size_t i = 0; i < count; i++)
+                scripted_free(runs[i].kit);
         return passed;
 }
 
@@ -421,9 +454,10 @@ static bool is_chosen(const char *name, int argc, char **argv) {
         return argc < 2;
 }
 
-int scripted_main(int argc, char **argv, const struct scripted_test *tests, size_t count) {
-        size_t chosen = 0;
-        bool passed = true;
+static int run_chosen(int argc, char **argv, const struct scripted_test *tests, size_t count, bool at_once) {
+        const struct scripted_test *chosen[TESTS_MAX];
+        size_t chosen_count = 0;
+        bool passed;
 
         (void)setvbuf(stdout, NULL, _IOLBF, 0);
         if (geteuid() != 0) {
@@ -431,9 +465,18 @@ int scripted_main(int argc, char **argv, const struct scripted_test *tests, size
                 return EXIT_SUCCESS;
         }
         (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = 0; i < count && i < TESTS_MAX; i++)
                 if (is_chosen(tests[i].name, argc, argv))
-                        passed = run_test(&tests[i], ++chosen) && passed;
-        printf("1..%zu\n", chosen);
-        return passed && chosen > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+                        chosen[chosen_count++] = &tests[i];
+        passed = run_tests(chosen, chosen_count, at_once);
+        printf("1..%zu\n", chosen_count);
+        return passed && chosen_count > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int scripted_main(int argc, char **argv, const struct scripted_test *tests, size_t count) {
+        return run_chosen(argc, argv, tests, count, false);
+}
+
+int scripted_main_at_once(int argc, char **argv, const struct scripted_test *tests, size_t count) {
+        return run_chosen(argc, argv, tests, count, true);
 }
