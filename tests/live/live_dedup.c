@@ -292,9 +292,10 @@ static void test_replaced_file(struct scripted *kit) {
 
 /* Files that the index does not have */
 
+/* A file of the same name as the index's is another one all the same. */
 static void test_unnamed(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
-        struct scripted_call like = { .path = scripted_file(kit, alpha, "unnamed"), .params = "" };
+        struct scripted_call like = { .path = scripted_file(kit, alpha, "alpha"), .params = "" };
         struct scripted_call *calls = scripted_calls(kit, 16, like);
 
         start_held(kit, alpha, calls, 16, 0);
@@ -310,9 +311,9 @@ static void test_unnamed(struct scripted *kit) {
 
 static void after_unnamed(struct scripted *kit, struct json_object *report) {
         (void)kit;
-        CHECK_EQUAL(scripted_module_number(report, "unnamed.ko", "requests"), 18);
-        CHECK_EQUAL(scripted_module_number(report, "unnamed.ko", "joined"), 15);
-        CHECK_EQUAL(scripted_module_number(report, "unnamed.ko", "loads"), 3);
+        CHECK_EQUAL(scripted_module_number(report, "alpha.ko", "requests"), 18);
+        CHECK_EQUAL(scripted_module_number(report, "alpha.ko", "joined"), 15);
+        CHECK_EQUAL(scripted_module_number(report, "alpha.ko", "loads"), 3);
         CHECK_EQUAL(scripted_continued(report), 0);
 }
 

@@ -168,6 +168,7 @@ static void test_count_many_errnos(void **state) {
 #define WITH_JOURNAL(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void) {
+        struct journal *journal;
         const struct CMUnitTest tests[] = {
                 WITH_JOURNAL(test_slots_do_not_cross_pages),
                 WITH_JOURNAL(test_room_for_the_kernel),
@@ -181,5 +182,8 @@ int main(void) {
                 WITH_JOURNAL(test_count_many_errnos),
         };
 
+        /* valgrind does not know seccomp(2) */
+        if (journal_create(&journal) == -ENOSYS)
+                return 77;
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
