@@ -112,6 +112,27 @@ static void test_answer_of_a_dead_loader(struct scripted *kit) {
         CHECK_EQUAL(alpha->loads, 1);
 }
 
+#define MANY 1024U
+
+/* It dies in the middle of telling them all: the others hear the same from its successor. */
+static void test_supervisor_killed_answering(struct scripted *kit) {
+        struct scripted_module *alpha = scripted_module(kit, "alpha");
+        struct scripted_call *calls = scripted_calls(kit, MANY, scripted_call_of(alpha));
+
+        scripted_set_result(alpha, ENODEV);
+        alpha->hold = 1;
+        scripted_start(kit, calls, MANY, 32);
+        scripted_await_begun(alpha, 1);
+        scripted_settle(kit, calls, MANY);
+        scripted_release(alpha);
+        while (scripted_count(calls, MANY, NOT_RETURNED) == MANY)
+                ;
+        (void)scripted_replace_supervisor(kit);
+        scripted_finish(kit, calls, MANY);
+        CHECK_EQUAL(scripted_count(calls, MANY, ENODEV), MANY);
+        CHECK_EQUAL(alpha->loads, 1);
+}
+
 /* Calls are made while there is nobody to receive them. */
 static void test_requests_without_supervisor(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
@@ -489,6 +510,10 @@ int main(int argc, char **argv) {
                   .counts_inexactly = true },
                 { .name = "answer_of_a_dead_loader",
                   .body = test_answer_of_a_dead_loader,
+                  .after = after_no_continue,
+                  .counts_inexactly = true },
+                { .name = "supervisor_killed_answering",
+                  .body = test_supervisor_killed_answering,
                   .after = after_no_continue,
                   .counts_inexactly = true },
                 { .name = "requests_without_supervisor",
