@@ -118,6 +118,7 @@ static void test_answer_of_a_dead_loader(struct scripted *kit) {
 static void test_supervisor_killed_answering(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
         struct scripted_call *calls = scripted_calls(kit, MANY, scripted_call_of(alpha));
+        pid_t supervisor = scripted_process(kit, "modgate-superv", 0);
 
         scripted_set_result(alpha, ENODEV);
         alpha->hold = 1;
@@ -127,10 +128,18 @@ static void test_supervisor_killed_answering(struct scripted *kit) {
         scripted_release(alpha);
         while (scripted_count(calls, MANY, NOT_RETURNED) == MANY)
                 ;
-        (void)scripted_replace_supervisor(kit);
+        CHECK_EQUAL(kill(supervisor, SIGKILL), 0);
+        while (scripted_await_process(kit, "modgate-superv") == supervisor)
+                scripted_sleep_ms(1);
         scripted_finish(kit, calls, MANY);
         CHECK_EQUAL(scripted_count(calls, MANY, ENODEV), MANY);
         CHECK_EQUAL(alpha->loads, 1);
+}
+
+static void after_killed_answering(struct scripted *kit, struct json_object *report) {
+        (void)kit;
+        CHECK_EQUAL(scripted_continued(report), 0);
+        CHECK_EQUAL(scripted_number(report, "totals", "supervisor_starts"), 2);
 }
 
 /* Calls are made while there is nobody to receive them. */
@@ -514,7 +523,7 @@ int main(int argc, char **argv) {
                   .counts_inexactly = true },
                 { .name = "supervisor_killed_answering",
                   .body = test_supervisor_killed_answering,
-                  .after = after_no_continue,
+                  .after = after_killed_answering,
                   .counts_inexactly = true },
                 { .name = "requests_without_supervisor",
                   .body = test_requests_without_supervisor,
