@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -34,22 +36,49 @@ static int read_user_namespace(int directory, char *target, size_t size) {
         return 0;
 }
 
+/* proc(5): the link has our process id in the pid namespace that this /proc belongs to. */
+static bool is_our_proc(int proc) {
+        char text[16];
+        ssize_t length = readlinkat(proc, "self", text, sizeof(text) - 1);
+
+        if (length < 0)
+                return false;
+        text[length] = '\0';
+        return strtol(text, NULL, 10) == getpid();
+}
+
 int caller_self_init(struct caller_self *self) {
-        _cleanup_fd_ int directory = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_fd_ int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_fd_ int directory = -1;
+        int r;
 
         memset(self, 0, sizeof(*self));
+        self->proc = -1;
+        if (proc < 0)
+                return -errno;
+        if (!is_our_proc(proc))
+                return -ESRCH;
+        directory = openat(proc, "self", O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (directory < 0)
                 return -errno;
         read_label(directory, self->label);
-        return read_user_namespace(directory, self->user_namespace, sizeof(self->user_namespace));
+        r = read_user_namespace(directory, self->user_namespace, sizeof(self->user_namespace));
+        if (r < 0)
+                return r;
+        self->proc = fd_steal(&proc);
+        return 0;
 }
 
-int caller_open(pid_t tid) {
-        char path[32];
+void caller_self_deinit(struct caller_self *self) {
+        self->proc = fd_close(self->proc);
+}
+
+int caller_open(const struct caller_self *self, pid_t tid) {
+        char name[16];
         int fd;
 
-        (void)snprintf(path, sizeof(path), "/proc/%d", (int)tid);
-        fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        (void)snprintf(name, sizeof(name), "%d", (int)tid);
+        fd = openat(self->proc, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
         return fd < 0 ? -errno : fd;
 }
 

@@ -19,6 +19,7 @@
 
 /* What a caller has to have in common with us for its load to be ours to perform. */
 struct caller_self {
+        int proc; /* /proc of our own pid namespace, O_PATH, owned */
         char user_namespace[64];
         char label[CALLER_LABEL_MAX]; /* of the LSM; empty: there is none */
 };
@@ -29,11 +30,15 @@ struct caller_file {
         char path[CALLER_PATH_MAX]; /* as the kernel prints it: in another mount namespace it may mean another file */
 };
 
-/* Looks at the calling process. Returns 0 or negative errno: /proc is not as it should be. */
+/*
+ * Looks at the calling process. Returns 0 or negative errno: -ESRCH when /proc is that of another pid namespace, where
+ * the ids of our callers mean other processes.
+ */
 int caller_self_init(struct caller_self *self);
+void caller_self_deinit(struct caller_self *self);
 
 /* Opens /proc/TID: the directory keeps meaning this thread. Returns a descriptor (owned) or negative errno. */
-int caller_open(pid_t tid);
+int caller_open(const struct caller_self *self, pid_t tid);
 
 /*
  * May this caller load modules by itself, and in our place? It does if it has CAP_SYS_MODULE in our user namespace and
@@ -47,6 +52,8 @@ enum continue_reason caller_check(const struct caller_self *self, int directory,
  * not.
  */
 enum continue_reason caller_file_init(struct caller_file *file, int directory, int number);
+
+/* Closes the descriptor. */
 void caller_file_deinit(struct caller_file *file);
 
 /* Opens the caller's memory for reading. Returns a descriptor (owned) or negative errno. */

@@ -48,6 +48,7 @@ struct dedup_table {
         struct list_node loads;
 };
 
+/* An empty table. */
 void dedup_table_init(struct dedup_table *table);
 
 /*

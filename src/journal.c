@@ -51,10 +51,6 @@ int journal_create(struct journal **ret_journal) {
         r = map_locked(&journal);
         if (r < 0)
                 return r;
-        journal->header.version = JOURNAL_VERSION;
-        journal->header.slot_stride = JOURNAL_SLOT_SIZE;
-        journal->header.notif_size = sizes.seccomp_notif;
-        journal->header.resp_size = sizes.seccomp_notif_resp;
         journal->header.started_ns = journal_now_ns();
         *ret_journal = journal;
         return 0;

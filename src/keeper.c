@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -30,6 +31,9 @@
 
 /* 2048 parked callers with a descriptor or two each, and room for the workers. */
 #define DESCRIPTORS_WANTED 16384U
+
+/* How long the end of the tree waits for the last report. */
+#define REPORT_LIMIT_NS (10 * 1000000000ULL)
 
 /* How long the launcher waits for the keeper's word. */
 #define PATIENCE_MS 10000
@@ -81,16 +85,13 @@ static const char *const worker_titles[WORKER_KINDS] = {
         [WORKER_INSPECTOR] = "modgate-inspect",
 };
 
-/* Forks. The child has the default signal mask, and neither our sockets nor the listener but what it is handed. */
+/* Forks. The child has neither our sockets nor the listener, but what it is handed. */
 static pid_t fork_child(const char *title, int keep_socket) {
         pid_t pid = fork();
-        sigset_t nothing;
 
         if (pid != 0)
                 return pid;
         (void)prctl(PR_SET_NAME, title);
-        (void)sigemptyset(&nothing);
-        (void)sigprocmask(SIG_SETMASK, &nothing, NULL);
         /* 0 and 1 are /dev/null; the one socket becomes 3 */
         if (keep_socket >= 0 && (dup3(keep_socket, 3, O_CLOEXEC) >= 0 || keep_socket == 3))
                 (void)close_range(4, ~0U, 0);
@@ -124,6 +125,8 @@ static int worker_fork(struct keeper *keeper, enum worker_kind kind, uint32_t in
         if (pid < 0)
                 return -errno;
         if (pid == 0) {
+                /* what they could write there, the supervisor would believe */
+                (void)munmap(keeper->journal, sizeof(*keeper->journal));
                 if (kind == WORKER_LOADER)
                         loader_run(3, keeper->config->kernel);
                 inspector_run(3);
@@ -142,20 +145,6 @@ static int worker_hand_over(struct keeper *keeper, enum worker_kind kind, uint32
                                   keeper->workers[kind][index].socket, MSG_DONTWAIT);
 }
 
-static void worker_provide(struct keeper *keeper, enum worker_kind kind, uint32_t index) {
-        struct handoff_message failed = { .type = HANDOFF_WORKER_FAILED, .kind = kind, .index = index };
-        int r = worker_fork(keeper, kind, index);
-
-        if (r == 0) {
-                (void)worker_hand_over(keeper, kind, index);
-                return;
-        }
-        failed.error = -r;
-        errno = -r;
-        log_error("cannot fork a %s: %m; its work is left to the kernel", worker_titles[kind] + strlen("modgate-"));
-        (void)fdpass_send_dup_fd(keeper->supervisor_socket, &failed, sizeof(failed), NULL, 0, -1, MSG_DONTWAIT);
-}
-
 /* A loader that works finishes its load and ends by itself; an inspector may hang in the memory it reads. */
 static void worker_drop(struct keeper *keeper, enum worker_kind kind, uint32_t index) {
         struct child *child = &keeper->workers[kind][index];
@@ -163,6 +152,21 @@ static void worker_drop(struct keeper *keeper, enum worker_kind kind, uint32_t i
         if (kind == WORKER_INSPECTOR && child->pid > 0)
                 (void)kill(child->pid, SIGKILL);
         child_forget(child);
+}
+
+static void worker_provide(struct keeper *keeper, enum worker_kind kind, uint32_t index) {
+        struct handoff_message failed = { .type = HANDOFF_WORKER_FAILED, .kind = kind, .index = index };
+        int r = worker_fork(keeper, kind, index);
+
+        if (r == 0) {
+                r = worker_hand_over(keeper, kind, index);
+                if (r == 0)
+                        return;
+                worker_drop(keeper, kind, index);
+        }
+        errno = -r;
+        log_error("cannot provide a %s: %m; its work is left to the kernel", worker_titles[kind] + strlen("modgate-"));
+        (void)fdpass_send_dup_fd(keeper->supervisor_socket, &failed, sizeof(failed), NULL, 0, -1, MSG_DONTWAIT);
 }
 
 static void inspectors_drop(struct keeper *keeper) {
@@ -216,6 +220,8 @@ static void supervisor_equip(struct keeper *keeper) {
 static void continue_found(struct journal_request *request, void *context) {
         struct keeper *keeper = context;
 
+        if (request->module > 0 && request->module <= JOURNAL_MODULES)
+                keeper->journal->modules[request->module - 1].continued++;
         (void)notify_continue(&keeper->notify, request, CONTINUE_BYPASS);
 }
 
@@ -288,22 +294,15 @@ static void supervisor_end_hanging(struct keeper *keeper) {
         supervisor_replace(keeper);
 }
 
-/* Is there anything for the supervisor to do: a request to receive, or a worker's word or end? */
+/* While any of this holds, the heartbeat of a supervisor that is well moves every second. */
 static bool work_waits(const struct keeper *keeper) {
-        struct pollfd looks[1 + WORKER_KINDS * LOADERS_MAX] = { { .fd = keeper->listener, .events = POLLIN } };
-        nfds_t count = 1;
+        struct pollfd look = { .fd = keeper->listener, .events = POLLIN };
 
-        for (enum worker_kind kind = 0; kind < WORKER_KINDS; kind++)
-                for (uint32_t i = 0; i < LOADERS_MAX; i++, count++) {
-                        looks[count].fd = keeper->workers[kind][i].socket;
-                        looks[count].events = POLLIN;
-                }
-        if (poll(looks, count, 0) <= 0)
+        if (keeper->listener < 0)
                 return false;
-        for (nfds_t i = 0; i < count; i++)
-                if (looks[i].revents & POLLIN)
-                        return true;
-        return false;
+        if (keeper->ended || !keeper->supervisor_ready || keeper->journal->header.in_use > 0)
+                return true;
+        return poll(&look, 1, 0) > 0 && (look.revents & POLLIN);
 }
 
 static void supervisor_check(struct keeper *keeper) {
@@ -326,15 +325,21 @@ static uint64_t activity(const struct keeper *keeper) {
         return header->requests + header->answered + header->gone + header->supervisor_starts;
 }
 
+static bool has_report_file(const struct keeper *keeper) {
+        return keeper->config->report && strcmp(keeper->config->report, "-") != 0;
+}
+
 static _Noreturn void report(const struct keeper *keeper) {
         static const cap_value_t keep[] = { CAP_DAC_OVERRIDE };
         const char *path = keeper->config->report;
         int r = 0;
 
-        if (strcmp(path, "-") == 0) {
+        (void)mprotect(keeper->journal, sizeof(*keeper->journal), PROT_READ);
+        if (!has_report_file(keeper)) {
+                (void)privilege_keep(NULL, 0, false);
                 report_write_table(keeper->journal, stderr);
         } else {
-                (void)privilege_keep(keep, 1, true);
+                (void)privilege_keep(keep, privilege_has(CAP_DAC_OVERRIDE) ? 1 : 0, true);
                 r = report_write_json(keeper->journal, keeper->ended, path);
         }
         if (r < 0) {
@@ -356,20 +361,26 @@ static void report_start(struct keeper *keeper) {
 
 /* While the tree lives the file is kept up to date: udevd's unit kills the keeper as soon as udevd has ended. */
 static void report_refresh(struct keeper *keeper) {
-        if (!keeper->config->report || strcmp(keeper->config->report, "-") == 0 || keeper->reporter > 0 ||
-            keeper->reported == activity(keeper))
-                return;
-        report_start(keeper);
+        if (has_report_file(keeper) && keeper->reporter == 0 && keeper->reported != activity(keeper))
+                report_start(keeper);
+}
+
+/* Whoever waits for the end of the tree does not wait for a dead disk or terminal. */
+static void report_await(struct keeper *keeper) {
+        uint64_t start = journal_now_ns();
+
+        while (keeper->reporter > 0 && waitpid(keeper->reporter, NULL, WNOHANG) == 0 &&
+               journal_now_ns() - start < REPORT_LIMIT_NS)
+                (void)poll(NULL, 0, 10);
+        keeper->reporter = 0;
 }
 
 static void report_finish(struct keeper *keeper) {
         if (!keeper->config->report)
                 return;
-        if (keeper->reporter > 0)
-                (void)waitpid(keeper->reporter, NULL, 0);
+        report_await(keeper);
         report_start(keeper);
-        if (keeper->reporter > 0)
-                (void)waitpid(keeper->reporter, NULL, 0);
+        report_await(keeper);
 }
 
 /* The loop */
@@ -408,22 +419,39 @@ static void supervisor_is_ready(struct keeper *keeper) {
         supervisor_equip(keeper);
 }
 
-static void handle_supervisor(struct keeper *keeper) {
-        struct handoff_message message;
+static void handle_message(struct keeper *keeper, const struct handoff_message *message) {
+        if (message->type == HANDOFF_SUPERVISOR_READY) {
+                supervisor_is_ready(keeper);
+                return;
+        }
+        if (message->kind >= WORKER_KINDS ||
+            message->index >= (message->kind == WORKER_LOADER ? LOADERS_MAX : INSPECTORS_MAX))
+                return;
+        if (message->type == HANDOFF_WORKER_WANTED)
+                worker_provide(keeper, message->kind, message->index);
+        else if (message->type == HANDOFF_WORKER_DROPPED)
+                worker_drop(keeper, message->kind, message->index);
+}
 
-        while (keeper->supervisor_socket >= 0 && fdpass_receive(keeper->supervisor_socket, &message, sizeof(message),
-                                                                NULL, MSG_DONTWAIT) == (ssize_t)sizeof(message)) {
-                if (message.type == HANDOFF_SUPERVISOR_READY) {
-                        supervisor_is_ready(keeper);
-                        continue;
-                }
-                if (message.kind >= WORKER_KINDS ||
-                    message.index >= (message.kind == WORKER_LOADER ? LOADERS_MAX : INSPECTORS_MAX))
-                        continue;
-                if (message.type == HANDOFF_WORKER_WANTED)
-                        worker_provide(keeper, message.kind, message.index);
-                else if (message.type == HANDOFF_WORKER_DROPPED)
-                        worker_drop(keeper, message.kind, message.index);
+/* Whoever closes this socket has died, or should: it would get no more workers. */
+static void lose_supervisor(struct keeper *keeper) {
+        keeper->supervisor_socket = fd_close(keeper->supervisor_socket);
+        if (!keeper->ended && !tree_has_ended(keeper) && keeper->supervisor > 0)
+                (void)kill(keeper->supervisor, SIGKILL);
+}
+
+static void handle_supervisor(struct keeper *keeper) {
+        while (keeper->supervisor_socket >= 0) {
+                struct handoff_message message;
+                ssize_t length =
+                        fdpass_receive(keeper->supervisor_socket, &message, sizeof(message), NULL, MSG_DONTWAIT);
+
+                if (length == -EAGAIN || length == -EINTR)
+                        return;
+                if (length == (ssize_t)sizeof(message))
+                        handle_message(keeper, &message);
+                else
+                        lose_supervisor(keeper);
         }
 }
 
@@ -441,8 +469,12 @@ static void handle_launcher(struct keeper *keeper) {
                         keeper->ended = true;
         } else if (length == (ssize_t)sizeof(message) && message.type == HANDOFF_LISTENER && fd >= 0 &&
                    keeper->listener < 0) {
+                /* one that waits no longer has given it to somebody else: two receivers would wait for each other */
+                if (tell(keeper->launcher, HANDOFF_LISTENER_TAKEN, -1) < 0) {
+                        keeper->ended = true;
+                        return;
+                }
                 keeper->listener = fd_steal(&fd);
-                (void)tell(keeper->launcher, HANDOFF_LISTENER_TAKEN, -1);
                 if (keeper->bypass)
                         bypass_take_over(keeper);
                 else
@@ -456,8 +488,8 @@ static void tick(struct keeper *keeper) {
 }
 
 static bool is_busy(const struct keeper *keeper) {
-        return keeper->still_ticks > 0 || keeper->reported != activity(keeper) ||
-               keeper->heartbeat != keeper->journal->header.heartbeat;
+        return keeper->ended || keeper->still_ticks > 0 || keeper->heartbeat != keeper->journal->header.heartbeat ||
+               (has_report_file(keeper) && keeper->reported != activity(keeper));
 }
 
 /* Without the lead of a supervisor that has not ended: it may still have loads in flight when the tree has. */
@@ -500,41 +532,50 @@ static void keep(struct keeper *keeper) {
 
 /* Start */
 
-/* Until the tree has ended nothing but SIGKILL ends us: what a service manager sends to all of a unit included. */
+/*
+ * Until the tree has ended nothing but SIGKILL ends us or our children: not what a service manager sends to all of a
+ * unit, nor a limit on CPU time. A fault of our own still does.
+ */
 static int take_signals(struct keeper *keeper) {
-        static const int ignored[] = { SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGALRM, SIGTERM, SIGUSR1, SIGUSR2 };
-        struct sigaction ignore = { .sa_handler = SIG_IGN }, standard = { .sa_handler = SIG_DFL };
-        sigset_t children;
+        struct sigaction standard = { .sa_handler = SIG_DFL };
+        sigset_t all, children;
 
-        for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
-                (void)sigaction(ignored[i], &ignore, NULL);
         (void)sigaction(SIGCHLD, &standard, NULL);
+        (void)sigfillset(&all);
+        if (sigprocmask(SIG_SETMASK, &all, NULL) < 0)
+                return -errno;
         (void)sigemptyset(&children);
         (void)sigaddset(&children, SIGCHLD);
-        if (sigprocmask(SIG_SETMASK, &children, NULL) < 0)
-                return -errno;
         keeper->signals = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
         return keeper->signals < 0 ? -errno : 0;
 }
 
 static void raise_descriptors(void) {
-        struct rlimit limit;
+        struct rlimit limit, wanted;
 
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
                 return;
-        if (limit.rlim_max < DESCRIPTORS_WANTED)
-                limit.rlim_max = DESCRIPTORS_WANTED;
-        limit.rlim_cur = limit.rlim_max < DESCRIPTORS_WANTED ? limit.rlim_max : DESCRIPTORS_WANTED;
+        wanted = limit;
+        if (wanted.rlim_max < DESCRIPTORS_WANTED)
+                wanted.rlim_max = DESCRIPTORS_WANTED;
+        wanted.rlim_cur = DESCRIPTORS_WANTED;
+        if (setrlimit(RLIMIT_NOFILE, &wanted) == 0)
+                return;
+        /* only CAP_SYS_RESOURCE raises the hard limit */
+        limit.rlim_cur = limit.rlim_max;
         if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-                log_debug("cannot raise the number of descriptors: %m");
+                log_warning("cannot raise the number of descriptors: %m");
 }
 
 static int give_up_privileges(const struct keeper *keeper) {
-        cap_value_t keep[4] = { CAP_SYS_MODULE, CAP_SYS_PTRACE, CAP_SETPCAP };
-        size_t count = 3;
+        cap_value_t keep[4] = { CAP_SYS_MODULE, CAP_SYS_PTRACE };
+        size_t count = 2;
 
+        /* so that our children can empty their bounding sets */
+        if (privilege_has(CAP_SETPCAP))
+                keep[count++] = CAP_SETPCAP;
         /* the report may be in a directory of somebody else's; only the process that writes it raises this */
-        if (keeper->config->report && strcmp(keeper->config->report, "-") != 0)
+        if (has_report_file(keeper) && privilege_has(CAP_DAC_OVERRIDE))
                 keep[count++] = CAP_DAC_OVERRIDE;
         return privilege_keep(keep, count, false);
 }
@@ -645,23 +686,19 @@ int keeper_give_listener_dup_fd(int socket, int listener_fd) {
 }
 
 void keeper_bypass_without_journal(int listener_fd) {
-        struct keeper *keeper = keeper_new(NULL, -1);
-        /* for its counters; calloc() does not align to pages */
-        struct journal *journal = aligned_alloc(_Alignof(struct journal), sizeof(*journal));
+        /* for its counters; there is nothing here that could fail */
+        static struct journal journal;
+        static struct keeper keeper;
 
-        if (!keeper || !journal)
-                return;
-        memset(journal, 0, sizeof(*journal));
-        keeper->journal = journal;
-        keeper->listener = listener_fd;
-        notify_init_consume_fd(&keeper->notify, journal, listener_fd);
+        keeper.journal = &journal;
+        notify_init_consume_fd(&keeper.notify, &journal, listener_fd);
         for (;;) {
                 struct pollfd poller = { .fd = listener_fd, .events = POLLIN };
 
                 if (poll(&poller, 1, -1) < 0)
                         continue;
                 if (poller.revents & POLLIN)
-                        bypass_receive(keeper);
+                        bypass_receive(&keeper);
                 if (poller.revents & (POLLHUP | POLLERR))
                         return;
         }

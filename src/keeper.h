@@ -4,7 +4,7 @@
 /*
  * The keeper: one per tree. It holds what must not be lost (the listener, the journal, the sockets of the workers),
  * forks supervisor and workers, starts the supervisor again when it dies or stands still, and answers CONTINUE itself
- * when it cannot be kept alive. It does nothing that can fail.
+ * when it cannot be kept alive. It does little, so that little of it can fail.
  */
 
 #include "kernel_interface.h"

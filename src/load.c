@@ -55,7 +55,8 @@ static void write_sent(struct supervisor *supervisor, const struct load *load, c
         __atomic_store_n(&entry->state, JOURNAL_LOAD_SENT, __ATOMIC_RELEASE);
 }
 
-static bool send_to_loader(struct supervisor *supervisor, struct load *load) {
+/* Returns 0, -EAGAIN when no loader is idle, or another negative errno: no loader could take it. */
+static int send_to_loader(struct supervisor *supervisor, struct load *load) {
         struct job job = {
                 .type = JOB_FINIT,
                 .flags = load->dedup.key.flags,
@@ -65,16 +66,21 @@ static bool send_to_loader(struct supervisor *supervisor, struct load *load) {
         struct worker *worker;
 
         while ((worker = pool_idle(&supervisor->loaders))) {
+                int r;
+
                 write_sent(supervisor, load, worker);
-                if (pool_send(worker, &job, load->params, load->file_fd) == 0) {
+                r = pool_send(worker, &job, load->params, load->file_fd);
+                if (r == 0) {
                         load->loader = worker;
                         list_remove(&load->pending);
-                        return true;
+                        return 0;
                 }
                 load_journal(supervisor, load)->state = JOURNAL_LOAD_FREE;
+                if (r != -EPIPE)
+                        return r == -EAGAIN ? -ENOBUFS : r;
                 pool_drop(worker);
         }
-        return false;
+        return -EAGAIN;
 }
 
 static struct load *pending_load(struct list_node *node) {
@@ -87,13 +93,14 @@ static bool send_pending(struct supervisor *supervisor) {
 
         list_for_each_safe(node, after, &supervisor->pending) {
                 struct load *load = pending_load(node);
+                int r = send_to_loader(supervisor, load);
 
-                if (send_to_loader(supervisor, load))
+                if (r == 0)
                         continue;
                 /* no load waits for another one's loader */
-                if (starting > 0) {
+                if (r == -EAGAIN && starting > 0) {
                         starting--;
-                } else if (pool_grow(&supervisor->loaders) < 0) {
+                } else if (r != -EAGAIN || pool_grow(&supervisor->loaders, journal_now_ns()) < 0) {
                         load_complete(supervisor, load, JOB_REFUSED, 0, CONTINUE_NO_LOADER);
                         return false;
                 }
@@ -181,16 +188,21 @@ void load_complete(struct supervisor *supervisor, struct load *load, enum job_st
 
 void load_lost(struct supervisor *supervisor, struct load *load) {
         const char *name = load->dedup.key.name;
-        enum module_state state = name[0] ? module_sysfs_state(&supervisor->sysfs, name) : MODULE_PASSING;
+        int error;
+        enum module_state state = name[0] ? module_sysfs_state(&supervisor->sysfs, name) : MODULE_ABSENT;
 
         supervisor->journal->header.loader_deaths++;
         load->loader = NULL;
-        log_error("the loader of %s died; the module is %s", supervisor->journal->modules[load->module].name,
+        log_error("the loader of %s ended without an answer; the module is %s",
+                  supervisor->journal->modules[load->module].name,
                   state == MODULE_LIVE ? "live" : (state == MODULE_ABSENT ? "not loaded" : "in an unknown state"));
-        if (state == MODULE_ABSENT)
+        if (state == MODULE_ABSENT) {
                 load_complete(supervisor, load, JOB_REFUSED, 0, CONTINUE_NO_LOADER);
-        else
-                load_complete(supervisor, load, JOB_DONE, state == MODULE_LIVE ? 0 : EBUSY, CONTINUE_NOT);
+                return;
+        }
+        error = state == MODULE_LIVE ? 0 : EBUSY;
+        journal_count_load(&supervisor->journal->modules[load->module], error, 0, load->dedup.key.file.size);
+        load_complete(supervisor, load, JOB_DONE, error, CONTINUE_NOT);
 }
 
 static struct load *loaded_by(struct supervisor *supervisor, const struct worker *worker) {
@@ -232,13 +244,8 @@ void loader_ready(struct pool *pool, struct worker *worker) {
         } else if (load && job_answer.serial == load->serial) {
                 take_answer(supervisor, load, worker, &job_answer);
         } else {
+                /* to a load that was complete when its supervisor died */
                 pool_consume(worker, &job_answer);
-                /* a later answer, and none to the load before it: that job has never arrived */
-                if (load && job_answer.serial > load->serial) {
-                        worker->state = WORKER_IDLE;
-                        load->loader = NULL;
-                        load_complete(supervisor, load, JOB_REFUSED, 0, CONTINUE_INTERNAL);
-                }
         }
 }
 

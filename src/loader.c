@@ -69,7 +69,7 @@ static bool serve(int socket, const struct kernel_interface *kernel) {
         if (message.job.type == JOB_FINIT && path_fd >= 0) {
                 message.bytes[length] = '\0';
                 perform(kernel, &message.job, message.bytes + sizeof(message.job), path_fd, &answer);
-        } else if (message.job.type != JOB_PING) {
+        } else {
                 return false;
         }
         return fdpass_send_dup_fd(socket, &answer, sizeof(answer), NULL, 0, -1, 0) == 0;

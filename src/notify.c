@@ -3,12 +3,19 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
 #include "journal.h"
 #include "util/fd.h"
 #include "util/log.h"
+
+/* Whoever looks at the journal sees that something waits, and that we move. */
+static void count_slots(struct notify *notify) {
+        notify->journal->header.in_use = JOURNAL_REQUESTS - notify->free_count;
+        notify->journal->header.heartbeat++;
+}
 
 void notify_init_consume_fd(struct notify *notify, struct journal *journal, int listener) {
         notify->journal = journal;
@@ -22,6 +29,7 @@ void notify_init_consume_fd(struct notify *notify, struct journal *journal, int 
                 memset(&journal->requests[i], 0, sizeof(journal->requests[i]));
                 notify->free_slots[notify->free_count++] = i;
         }
+        count_slots(notify);
 }
 
 void notify_deinit(struct notify *notify) {
@@ -40,6 +48,7 @@ static void slot_free(struct notify *notify, struct journal_request *request) {
         memset(request, 0, sizeof(*request));
         if (request >= notify->journal->requests && request < notify->journal->requests + JOURNAL_REQUESTS)
                 notify->free_slots[notify->free_count++] = (uint32_t)(request - notify->journal->requests);
+        count_slots(notify);
 }
 
 /* RECV into a zeroed slot. ENOENT: whoever had asked has gone. */
@@ -58,7 +67,6 @@ static int receive(struct notify *notify, struct journal_request *request) {
 static void commit(struct notify *notify, struct journal_request *request) {
         struct journal_header *header = &notify->journal->header;
 
-        request->received_ns = journal_now_ns();
         request->order = ++header->order;
         request->load = JOURNAL_NO_LOAD;
         __atomic_store_n(&request->committed, 1, __ATOMIC_RELEASE);
@@ -77,6 +85,7 @@ int notify_receive(struct notify *notify, struct journal_request **ret_request) 
                 return r;
         notify->free_count--;
         commit(notify, request);
+        count_slots(notify);
         *ret_request = request;
         return 0;
 }
@@ -93,6 +102,7 @@ int notify_receive_and_continue(struct notify *notify, enum continue_reason reas
 }
 
 bool notify_is_waiting(const struct notify *notify, const struct journal_request *request) {
+        notify->journal->header.heartbeat++;
         return ioctl(notify->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &request->notif.id) == 0;
 }
 
@@ -149,20 +159,36 @@ void notify_release(struct notify *notify, struct journal_request *request) {
         slot_free(notify, request);
 }
 
+static int compare_order(const void *a, const void *b) {
+        const struct journal_request *const *left = a, *const *right = b;
+
+        return ((*left)->order > (*right)->order) - ((*left)->order < (*right)->order);
+}
+
 void notify_recover(struct notify *notify, void (*found)(struct journal_request *request, void *context),
                     void *context) {
+        struct journal_request *waiting[JOURNAL_REQUESTS];
+        size_t count = 0;
+
         for (uint32_t i = 0; i < JOURNAL_REQUESTS; i++) {
                 struct journal_request *request = &notify->journal->requests[i];
 
                 if (request->notif.id == 0)
                         continue;
                 if (!notify_is_waiting(notify, request)) {
+                        /* or its answer was given, and not counted any more */
+                        notify->journal->header.gone++;
                         slot_free(notify, request);
                         continue;
                 }
+                /* what was not committed was the last to be received */
                 if (!request->committed)
                         commit(notify, request);
+                waiting[count++] = request;
+        }
+        qsort(waiting, count, sizeof(waiting[0]), compare_order);
+        for (size_t i = 0; i < count; i++) {
                 notify->journal->header.recovered++;
-                found(request, context);
+                found(waiting[i], context);
         }
 }

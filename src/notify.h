@@ -55,7 +55,7 @@ void notify_release(struct notify *notify, struct journal_request *request);
 
 /*
  * After another receiver of this journal died, and before anything is received: commits the slot that it had no time
- * to, frees those whose requesters no longer wait, and calls `found` for each one that does.
+ * to, frees those whose requesters no longer wait, and calls `found` for each one that does, in their order.
  */
 void notify_recover(struct notify *notify, void (*found)(struct journal_request *request, void *context),
                     void *context);

@@ -43,6 +43,18 @@ void pool_deinit(struct pool *pool) {
                 make_absent(&pool->workers[i]);
 }
 
+static void watch(struct worker *worker) {
+        if (event_add(worker->pool->loop, &worker->source) < 0)
+                pool_drop(worker);
+}
+
+void pool_watch(struct pool *pool) {
+        pool->watching = true;
+        for (uint32_t i = 0; i < pool->count; i++)
+                if (pool->workers[i].source.fd >= 0)
+                        watch(&pool->workers[i]);
+}
+
 uint32_t pool_index(const struct worker *worker) {
         return (uint32_t)(worker - worker->pool->workers);
 }
@@ -71,11 +83,9 @@ int pool_send(struct worker *worker, const struct job *job, const char *params, 
         int r = fdpass_send_dup_fd(worker->source.fd, job, sizeof(*job), params, job->params_length, fd, MSG_DONTWAIT);
 
         if (r < 0)
-                return r;
-        if (worker->state == WORKER_IDLE) {
-                worker->state = WORKER_BUSY;
-                worker->serial = job->serial;
-        }
+                return r == -ECONNRESET ? -EPIPE : r;
+        worker->state = WORKER_BUSY;
+        worker->serial = job->serial;
         return 0;
 }
 
@@ -89,7 +99,7 @@ static int tell_keeper(const struct worker *worker, enum handoff_type type) {
         return fdpass_send_dup_fd(worker->pool->keeper, &message, sizeof(message), NULL, 0, -1, MSG_DONTWAIT);
 }
 
-int pool_grow(struct pool *pool) {
+int pool_grow(struct pool *pool, uint64_t now_ns) {
         struct worker *worker = first(pool, WORKER_ABSENT);
         int r;
 
@@ -99,29 +109,36 @@ int pool_grow(struct pool *pool) {
         if (r < 0)
                 return r;
         worker->state = WORKER_STARTING;
+        worker->since_ns = now_ns;
         return 0;
 }
 
-struct worker *pool_arrived_consume_fd(struct pool *pool, uint32_t index, int fd) {
+void pool_arrived_consume_fd(struct pool *pool, uint32_t index, int fd) {
         struct worker *worker;
 
         if (index >= pool->count || pool->workers[index].source.fd >= 0) {
                 fd_close(fd);
-                return NULL;
+                return;
         }
         worker = &pool->workers[index];
         worker->source.fd = fd;
         worker->state = WORKER_IDLE;
-        if (event_add(pool->loop, &worker->source) < 0) {
-                pool_drop(worker);
-                return NULL;
-        }
-        return worker;
+        if (pool->watching)
+                watch(worker);
 }
 
 void pool_failed(struct pool *pool, uint32_t index) {
         if (index < pool->count && pool->workers[index].state == WORKER_STARTING)
                 pool->workers[index].state = WORKER_ABSENT;
+}
+
+bool pool_expire_one(struct pool *pool, uint64_t now_ns, uint64_t limit_ns) {
+        for (uint32_t i = 0; i < pool->count; i++)
+                if (pool->workers[i].state == WORKER_STARTING && now_ns - pool->workers[i].since_ns >= limit_ns) {
+                        pool_failed(pool, i);
+                        return true;
+                }
+        return false;
 }
 
 void pool_forget_starting(struct pool *pool) {

@@ -27,13 +27,15 @@ struct worker {
         struct event_source source; /* source.fd: the socket, owned; -1: none */
         struct pool *pool;
         enum worker_state state;
-        uint64_t serial; /* of the job it is BUSY with */
+        uint64_t serial;   /* of the job it is BUSY with */
+        uint64_t since_ns; /* STARTING since */
 };
 
 struct pool {
         struct event_loop *loop;
         int keeper; /* socket, not owned */
         enum worker_kind kind;
+        bool watching; /* false: workers that arrive are only kept, see pool_watch() */
         uint32_t count;
         struct worker workers[LOADERS_MAX];
         void (*ready)(struct pool *pool, struct worker *worker); /* its socket has something, or has ended */
@@ -42,29 +44,44 @@ struct pool {
 void pool_init(struct pool *pool, struct event_loop *loop, int keeper, enum worker_kind kind,
                void (*ready)(struct pool *pool, struct worker *worker));
 
+/*
+ * Watches the workers that have arrived, and from now on each one that arrives. Until then an answer stays where it is:
+ * what it belongs to has to be known first.
+ */
+void pool_watch(struct pool *pool);
+
 /* Drops all workers, without a word to the keeper. */
 void pool_deinit(struct pool *pool);
 
+/* The worker's place in its pool, by which the keeper knows it too. */
 uint32_t pool_index(const struct worker *worker);
+/* How many workers are in that state. */
 uint32_t pool_count(const struct pool *pool, enum worker_state state);
 
 /* An idle worker, or NULL. */
 struct worker *pool_idle(struct pool *pool);
 
 /*
- * Gives a worker a job, with a duplicate of `fd` (-1: none) and the job's parameters. An idle one is busy with it then;
- * any other only gets it queued. Returns 0 or negative errno: the worker has ended, and should be dropped.
+ * Gives an idle worker a job, with a duplicate of `fd` (-1: none) and the job's parameters; it is busy with it then.
+ * Returns 0 or negative errno: -EPIPE, the worker has ended and should be dropped; any other is our trouble, and
+ * another worker would not do better.
  */
 int pool_send(struct worker *worker, const struct job *job, const char *params, int fd);
 
 /* Asks the keeper for one worker more. Returns 0 or negative errno: -EMFILE (all there may be), -EPIPE (no keeper). */
-int pool_grow(struct pool *pool);
+int pool_grow(struct pool *pool, uint64_t now_ns);
 
-/* The keeper has forked one. Takes the descriptor over. Returns the worker, or NULL (then it was dropped). */
-struct worker *pool_arrived_consume_fd(struct pool *pool, uint32_t index, int fd);
+/* The keeper has forked one. Takes the descriptor over; it is closed if there is no place for it. */
+void pool_arrived_consume_fd(struct pool *pool, uint32_t index, int fd);
 
-/* The keeper could not. */
+/* The keeper could not fork this one: it may be asked for again. */
 void pool_failed(struct pool *pool, uint32_t index);
+
+/*
+ * Gives up one worker that was asked for `limit_ns` ago or earlier and has not come: the keeper stands still, or its
+ * message was lost. One that comes after that is welcome. Returns false when there is none.
+ */
+bool pool_expire_one(struct pool *pool, uint64_t now_ns, uint64_t limit_ns);
 
 /* The keeper has gone: those that it was asked for will not come. */
 void pool_forget_starting(struct pool *pool);

@@ -4,6 +4,17 @@
 #include <errno.h>
 #include <sys/prctl.h>
 
+bool privilege_has(cap_value_t capability) {
+        cap_t capabilities = cap_get_proc();
+        cap_flag_value_t value = CAP_CLEAR;
+
+        if (!capabilities)
+                return false;
+        (void)cap_get_flag(capabilities, capability, CAP_PERMITTED, &value);
+        cap_free(capabilities);
+        return value == CAP_SET;
+}
+
 static bool contains(const cap_value_t *list, size_t count, cap_value_t capability) {
         for (size_t i = 0; i < count; i++)
                 if (list[i] == capability)

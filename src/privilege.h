@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <sys/capability.h>
 
+/* Is this capability permitted to the calling process? */
+bool privilege_has(cap_value_t capability);
+
 /*
  * Keeps the `count` capabilities of `keep` permitted (and effective, if `effective`) and nothing else: none
  * inheritable, ambient or in the bounding set, which CAP_SETPCAP has to be permitted for (a set that is smaller already

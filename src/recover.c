@@ -5,25 +5,24 @@
  * that waited for them. All else was in that supervisor's memory only: these requests start again from the beginning.
  */
 
+#include <sys/socket.h>
+
 #include "supervisor.h"
 #include "util/log.h"
 
 /*
- * Asks the loader of a load that was sent, or was about to be. Loaders answer in order: if the answer to the load is
- * not before this one, the job has never arrived.
+ * The load was sent, or was about to be. Its loader gets no more jobs: it does what it has, answers, and ends. If its
+ * socket ends without an answer, the job has never arrived, or the loader has died.
  */
-static bool ping_loader(struct supervisor *supervisor, struct load *load, uint32_t index) {
+static bool await_loader(struct supervisor *supervisor, struct load *load, uint32_t index) {
         struct worker *worker = index < supervisor->loaders.count ? &supervisor->loaders.workers[index] : NULL;
-        struct job job = { .type = JOB_PING };
 
         if (!worker || worker->state != WORKER_IDLE)
                 return false;
         load->loader = worker;
         worker->state = WORKER_BUSY;
         worker->serial = load->serial;
-        job.serial = ++supervisor->journal->header.load_serial;
-        /* one that has ended shows as its socket's end of file, behind the answer that it may have given before */
-        (void)pool_send(worker, &job, NULL, -1);
+        (void)shutdown(worker->source.fd, SHUT_WR);
         return true;
 }
 
@@ -53,7 +52,7 @@ static void resume_load(struct supervisor *supervisor, struct load *load) {
 
         if (entry->state == JOURNAL_LOAD_DONE)
                 load_complete(supervisor, load, entry->status, entry->error, CONTINUE_LOADER_REFUSED);
-        else if (!ping_loader(supervisor, load, entry->loader))
+        else if (!await_loader(supervisor, load, entry->loader))
                 load_lost(supervisor, load);
 }
 
@@ -63,7 +62,7 @@ void supervisor_recover(struct supervisor *supervisor) {
         for (uint32_t i = 0; i < JOURNAL_LOADS; i++) {
                 const struct journal_load *entry = &supervisor->journal->loads[i];
 
-                adopted[i] = entry->state != JOURNAL_LOAD_FREE;
+                adopted[i] = entry->state != JOURNAL_LOAD_FREE && entry->module < JOURNAL_MODULES;
                 if (adopted[i])
                         adopt_load(supervisor, &supervisor->loads[i], entry);
         }

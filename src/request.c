@@ -50,6 +50,7 @@ void request_continue(struct supervisor *supervisor, struct request *request, en
 }
 
 void request_release(struct supervisor *supervisor, struct request *request) {
+        counters_of(supervisor, request)->gone++;
         notify_release(&supervisor->notify, request->slot);
         request_end(request);
 }
@@ -81,7 +82,10 @@ static enum continue_reason look_at_file(struct supervisor *supervisor, struct r
         slash = strrchr(file.path, '/');
         request->module =
                 journal_module(supervisor->journal, indexed ? request->name : (slash ? slash + 1 : file.path), indexed);
-        counters_of(supervisor, request)->requests++;
+        /* once, also when it begins again */
+        if (request->slot->module == 0)
+                counters_of(supervisor, request)->requests++;
+        request->slot->module = request->module + 1;
         return CONTINUE_NOT;
 }
 
@@ -100,9 +104,9 @@ static enum continue_reason look(struct supervisor *supervisor, struct request *
                 return CONTINUE_DISABLED;
         if (notif->pid == 0)
                 return CONTINUE_NO_PID;
-        directory = caller_open((pid_t)notif->pid);
+        directory = caller_open(&supervisor->self, (pid_t)notif->pid);
         if (directory < 0)
-                return CONTINUE_CALLER_GONE;
+                return directory == -ENOENT || directory == -ESRCH ? CONTINUE_CALLER_GONE : CONTINUE_INTERNAL;
         reason = caller_check(&supervisor->self, directory, (pid_t)notif->pid);
         if (reason == CONTINUE_NOT)
                 reason = look_at_file(supervisor, request, directory);
@@ -224,11 +228,15 @@ static bool give_to_inspector(struct supervisor *supervisor, struct request *req
         struct worker *worker;
 
         while ((worker = pool_idle(&supervisor->inspectors))) {
-                if (pool_send(worker, &job, NULL, request->memory_fd) == 0) {
+                int r = pool_send(worker, &job, NULL, request->memory_fd);
+
+                if (r == 0) {
                         request->memory_fd = fd_close(request->memory_fd);
                         request->inspector = worker;
                         return true;
                 }
+                if (r != -EPIPE)
+                        return false;
                 pool_drop(worker);
         }
         return false;
@@ -269,7 +277,7 @@ void requests_inspect(struct supervisor *supervisor) {
                 return;
         if (pool_count(pool, WORKER_BUSY) > 0 && !has_waited_long(request))
                 return;
-        if (pool_grow(pool) < 0)
+        if (pool_grow(pool, journal_now_ns()) < 0)
                 requests_give_up_inspection(supervisor);
 }
 

@@ -20,6 +20,14 @@
 #define IDLE_LOADERS_KEPT 1U
 #define IDLE_LIMIT_NS (10 * 1000000000ULL)
 
+#define SWEEP_INTERVAL_NS (1000 * 1000000ULL)
+
+/* A worker that was asked for and does not come: the keeper stands still, or its message was lost. */
+#define STARTING_LIMIT_NS (3 * 1000000000ULL)
+
+/* So often the heartbeat moves while the keeper may look at it. */
+#define HEARTBEAT_NS (1000 * 1000000ULL)
+
 /* Requesters that died while they waited still have their slots. */
 static void sweep(struct supervisor *supervisor) {
         for (uint32_t i = 0; i < JOURNAL_REQUESTS; i++) {
@@ -35,12 +43,22 @@ static void sweep(struct supervisor *supervisor) {
         }
 }
 
+/* A sweep asks the kernel about each slot, and the kernel walks a list each time: not more often than this. */
+static void sweep_sometimes(struct supervisor *supervisor) {
+        uint64_t now = journal_now_ns();
+
+        if (now - supervisor->swept_ns < SWEEP_INTERVAL_NS)
+                return;
+        sweep(supervisor);
+        supervisor->swept_ns = journal_now_ns();
+}
+
 static int receive_one(struct supervisor *supervisor) {
         struct journal_request *slot;
         int r = notify_receive(&supervisor->notify, &slot);
 
         if (r == NOTIFY_E_FULL) {
-                sweep(supervisor);
+                sweep_sometimes(supervisor);
                 r = notify_receive(&supervisor->notify, &slot);
         }
         if (r == NOTIFY_E_FULL)
@@ -67,6 +85,8 @@ static void start(struct supervisor *supervisor) {
                 return;
         supervisor->started = true;
         supervisor_recover(supervisor);
+        pool_watch(&supervisor->loaders);
+        pool_watch(&supervisor->inspectors);
         supervisor->listener.fd = supervisor->notify.listener;
         if (event_add(&supervisor->loop, &supervisor->listener) < 0) {
                 log_error("cannot watch the listener: %m");
@@ -83,7 +103,8 @@ static void handle_message(struct supervisor *supervisor, const struct handoff_m
                         notify_init_consume_fd(&supervisor->notify, supervisor->journal, fd_steal(fd));
                 break;
         case HANDOFF_WORKER:
-                (void)pool_arrived_consume_fd(pool, message->index, fd_steal(fd));
+                if (*fd >= 0)
+                        pool_arrived_consume_fd(pool, message->index, fd_steal(fd));
                 break;
         case HANDOFF_WORKER_FAILED:
                 pool_failed(pool, message->index);
@@ -123,13 +144,15 @@ static void handle_keeper(struct event_source *source, uint32_t events) {
                 _cleanup_fd_ int fd = -1;
                 ssize_t length = fdpass_receive(source->fd, &message, sizeof(message), &fd, MSG_DONTWAIT);
 
-                if (length == -EAGAIN || length == -EINTR)
+                if (length == -EAGAIN)
                         return;
-                if (length != (ssize_t)sizeof(message)) {
+                if (length == 0 || length == -EPIPE || length == -ECONNRESET) {
                         lose_keeper(supervisor);
                         return;
                 }
-                handle_message(supervisor, &message, &fd);
+                /* a message without the descriptor that we had no room for is missed in expire_workers() */
+                if (length == (ssize_t)sizeof(message))
+                        handle_message(supervisor, &message, &fd);
         }
 }
 
@@ -167,22 +190,37 @@ static void supervisor_deinit(struct supervisor *supervisor) {
         pool_deinit(&supervisor->loaders);
         notify_deinit(&supervisor->notify);
         event_loop_deinit(&supervisor->loop);
+        caller_self_deinit(&supervisor->self);
         module_index_deinit(&supervisor->index);
         module_sysfs_deinit(&supervisor->sysfs);
         supervisor->modules_disabled_fd = fd_close(supervisor->modules_disabled_fd);
         supervisor->keeper.fd = fd_close(supervisor->keeper.fd);
 }
 
+static void expire_workers(struct supervisor *supervisor) {
+        uint64_t now = journal_now_ns();
+
+        while (pool_expire_one(&supervisor->loaders, now, STARTING_LIMIT_NS))
+                loads_give_up_one(supervisor);
+        while (pool_expire_one(&supervisor->inspectors, now, STARTING_LIMIT_NS))
+                requests_give_up_inspection(supervisor);
+}
+
+static uint64_t shorter(uint64_t a, uint64_t b) {
+        return a < b ? a : b;
+}
+
 /* What has to be done between rounds. Returns the longest that the next one may wait, in milliseconds, or -1. */
 static int settle(struct supervisor *supervisor) {
         uint64_t wait_ns = requests_expire(supervisor);
 
+        expire_workers(supervisor);
         requests_inspect(supervisor);
         loads_send(supervisor);
-        if (pool_count(&supervisor->loaders, WORKER_IDLE) > IDLE_LOADERS_KEPT) {
-                if (wait_ns > IDLE_LIMIT_NS)
-                        wait_ns = IDLE_LIMIT_NS;
-        }
+        if (pool_count(&supervisor->loaders, WORKER_IDLE) > IDLE_LOADERS_KEPT)
+                wait_ns = shorter(wait_ns, IDLE_LIMIT_NS);
+        if (supervisor->journal->header.in_use > 0 || supervisor->ended)
+                wait_ns = shorter(wait_ns, HEARTBEAT_NS);
         return wait_ns == UINT64_MAX ? -1 : (int)(wait_ns / 1000000U + 1);
 }
 
@@ -213,6 +251,7 @@ int supervisor_run_consume_fd(const struct kernel_interface *kernel, struct jour
         supervisor->journal = journal;
         supervisor->loop.epoll_fd = -1;
         supervisor->notify.listener = -1;
+        supervisor->self.proc = -1;
         supervisor->keeper =
                 (struct event_source){ .handle = handle_keeper, .priority = EVENT_PRIORITY_KEEPER, .fd = keeper_fd };
         supervisor->listener =

@@ -80,6 +80,7 @@ struct supervisor {
         struct dedup_table table;
         struct pool loaders;
         struct pool inspectors;
+        uint64_t swept_ns;           /* when slots were last looked through for requesters that have gone */
         struct list_node inspecting; /* requests, by deadline */
         struct list_node pending;    /* loads, in order */
 

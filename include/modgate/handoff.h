@@ -5,7 +5,7 @@
  * What launcher, keeper and supervisor say to each other: one fixed-size SEQPACKET message, with at most one
  * descriptor.
  *
- *   keeper → launcher      KEEPER_READY | KEEPER_FAILED     before the filter is on
+ *   keeper → launcher      KEEPER_READY, or end of file     before the filter is on
  *   launcher → keeper      LISTENER + fd                    the filter is on
  *   keeper → launcher      LISTENER_TAKEN                   COMMAND may be executed
  *   keeper → launcher      (end of file)                    the tree has ended and the report is written
@@ -21,7 +21,6 @@
 
 enum handoff_type {
         HANDOFF_KEEPER_READY = 1,
-        HANDOFF_KEEPER_FAILED,
         HANDOFF_LISTENER,
         HANDOFF_LISTENER_TAKEN,
         HANDOFF_SUPERVISOR_READY,
@@ -46,5 +45,4 @@ struct handoff_message {
         uint32_t type;
         uint32_t kind;  /* enum worker_kind, for WORKER_* */
         uint32_t index; /* of the worker among its kind */
-        int32_t error;  /* positive errno, for *_FAILED */
 };

@@ -13,8 +13,7 @@
 #include "modgate/module.h"
 
 enum job_type {
-        JOB_PING = 1,    /* loader: answered once all jobs before it were */
-        JOB_FINIT,       /* loader: finit_module of the file, with the flags and the parameters that follow */
+        JOB_FINIT = 1,   /* loader: finit_module of the file, with the flags and the parameters that follow */
         JOB_READ_STRING, /* inspector: the NUL-terminated string at `address` of the memory file */
 };
 

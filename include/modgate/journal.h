@@ -20,7 +20,6 @@
 
 #include "modgate/module.h"
 
-#define JOURNAL_VERSION 1U
 #define JOURNAL_REQUESTS 4096U /* udevd parks 2048 workers at most */
 #define JOURNAL_LOADS 512U
 #define JOURNAL_MODULES 1024U
@@ -61,12 +60,12 @@ struct journal_request {
                 struct seccomp_notif notif;
                 unsigned char room[JOURNAL_NOTIF_ROOM]; /* zero before every RECV, else it fails with EINVAL */
         };
-        uint64_t received_ns; /* CLOCK_MONOTONIC */
         uint64_t order;       /* counts up with every RECV: replies go out in this order */
         uint64_t load_serial; /* with `load`: the load it waits for */
         uint32_t load;        /* index, or JOURNAL_NO_LOAD */
+        uint32_t module;      /* index of the counters where it was counted, and 1; 0: nowhere yet */
         uint32_t committed;   /* the commit word */
-        unsigned char reserved[JOURNAL_SLOT_SIZE - JOURNAL_NOTIF_ROOM - 32];
+        unsigned char reserved[JOURNAL_SLOT_SIZE - JOURNAL_NOTIF_ROOM - 28];
 };
 _Static_assert(sizeof(struct journal_request) == JOURNAL_SLOT_SIZE, "a slot never crosses a page");
 
@@ -98,13 +97,14 @@ struct journal_module {
         char name[MODULE_NAME_SIZE]; /* module name, or the file's name, shortened */
         uint32_t used;
         uint32_t indexed;  /* the name is a module's */
-        uint64_t requests; /* = leads + joined + live + behind + continued, once all are answered */
+        uint64_t requests; /* = loads + joined + live + behind + continued + gone, once all are answered */
         uint64_t loads;    /* performed by a loader */
         uint64_t loaded;   /* of those: with result 0 */
         uint64_t joined;   /* answered with the result of a load in flight */
         uint64_t live;     /* answered EEXIST: the module was live */
         uint64_t behind;   /* answered EEXIST: another load of this name went live meanwhile */
         uint64_t continued;
+        uint64_t gone;         /* callers that had gone before their turn came */
         uint64_t load_ns;      /* time spent in the system calls of the loads */
         uint64_t bytes_loaded; /* sizes of the files that were loaded */
         uint64_t bytes_saved;  /* sizes of the files that duplicates did not make the kernel read */
@@ -113,14 +113,12 @@ struct journal_module {
 };
 
 struct journal_header {
-        uint32_t version;
-        uint32_t slot_stride; /* bytes */
-        uint32_t notif_size;  /* of this kernel, bytes */
-        uint32_t resp_size;
         uint64_t order;       /* last given */
         uint64_t load_serial; /* last given */
-        uint64_t heartbeat;   /* counts the supervisor's rounds */
-        uint64_t started_ns;  /* CLOCK_MONOTONIC */
+        uint64_t heartbeat;   /* moves as long as the supervisor does, if requests wait */
+        uint32_t in_use;      /* slots that hold a request */
+        uint32_t reserved;
+        uint64_t started_ns; /* CLOCK_MONOTONIC */
         uint64_t supervisor_starts;
         uint64_t requests;  /* received */
         uint64_t answered;  /* replies the kernel took */

@@ -157,23 +157,33 @@ static bool has_capability(cap_t capabilities, cap_value_t value) {
 }
 
 static int check_capabilities(struct problem *problem) {
+        static const struct {
+                cap_value_t capability;
+                const char *what;
+        } needed[] = {
+                { CAP_SYS_MODULE, "CAP_SYS_MODULE (to load modules)" },
+                { CAP_SYS_ADMIN, "CAP_SYS_ADMIN (to install the filter)" },
+                { CAP_SYS_PTRACE, "CAP_SYS_PTRACE (to look at callers)" },
+        };
         cap_t capabilities = cap_get_proc();
-        bool admin, module;
+        char missing[256] = "";
+        size_t used = 0;
 
         if (!capabilities)
                 return problem_set(problem, -errno, "cannot read the capabilities of this process: %s",
                                    strerror(errno));
 
-        admin = has_capability(capabilities, CAP_SYS_ADMIN);
-        module = has_capability(capabilities, CAP_SYS_MODULE);
+        for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+                if (!has_capability(capabilities, needed[i].capability))
+                        used += (size_t)snprintf(missing + used, sizeof(missing) - used, "%s%s",
+                                                 used > 0 ? " and " : "", needed[i].what);
         (void)cap_free(capabilities);
-        if (admin && module)
+        if (used == 0)
                 return 0;
 
         return problem_set(problem, -EPERM,
-                           "missing %s%s%s: run modgate as root, with a capability bounding set that keeps %s",
-                           module ? "" : "CAP_SYS_MODULE (to load modules)", admin || module ? "" : " and ",
-                           admin ? "" : "CAP_SYS_ADMIN (to install the filter)", admin || module ? "it" : "them");
+                           "missing %s: run modgate as root, with a capability bounding set that keeps what is missing",
+                           missing);
 }
 
 /* Names what stands between modgate and seccomp(2), by the errno that it gave. */
@@ -223,15 +233,30 @@ static int check_seccomp(struct problem *problem) {
         return 0;
 }
 
+/* proc(5): the link has our process id in the pid namespace that this /proc belongs to. */
+static bool is_our_proc(void) {
+        char text[16];
+        ssize_t length = readlink("/proc/self", text, sizeof(text) - 1);
+
+        if (length < 0)
+                return false;
+        text[length] = '\0';
+        return strtol(text, NULL, 10) == getpid();
+}
+
 static int check_proc(struct problem *problem) {
         struct statfs status;
 
-        if (statfs("/proc/self/fd", &status) == 0 && (unsigned long)status.f_type == PROC_SUPER_MAGIC)
-                return 0;
+        if (statfs("/proc/self/fd", &status) < 0 || (unsigned long)status.f_type != PROC_SUPER_MAGIC)
+                return problem_set(
+                        problem, -ENOENT,
+                        "/proc is not mounted, and callers cannot be looked at without it: mount -t proc proc /proc");
+        if (!is_our_proc())
+                return problem_set(problem, -ESRCH,
+                                   "/proc is that of another pid namespace, where the ids of callers mean other "
+                                   "processes: mount -t proc proc /proc");
 
-        return problem_set(
-                problem, -ENOENT,
-                "/proc is not mounted, and callers cannot be looked at without it: mount -t proc proc /proc");
+        return 0;
 }
 
 int check_environment(struct problem *problem) {

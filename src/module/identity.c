@@ -19,10 +19,6 @@ struct module_file module_file_from_statx(const struct statx *status) {
         };
 }
 
-bool module_file_equal(const struct module_file *a, const struct module_file *b) {
-        return memcmp(a, b, sizeof(*a)) == 0;
-}
-
 static bool is_module_ending(const char *ending) {
         static const char *const endings[] = { ".ko", ".ko.gz", ".ko.xz", ".ko.zst" };
 

@@ -12,8 +12,6 @@
 /* The identity of a file, from statx() with STATX_BASIC_STATS. */
 struct module_file module_file_from_statx(const struct statx *status);
 
-bool module_file_equal(const struct module_file *a, const struct module_file *b);
-
 /*
  * libkmod's name of a module file: the file name up to its `.ko`, with `_` for `-`.
  * Known endings: .ko, .ko.gz, .ko.xz, .ko.zst. Returns false when there is no such ending, or the name is empty or too
@@ -25,6 +23,7 @@ bool module_name_from_path(const char *path, char name[static MODULE_NAME_SIZE])
 struct module_key module_key_make(const struct module_file *file, const char *name, const char *params, size_t length,
                                   unsigned int flags);
 
+/* Bytewise: nothing in them differs. */
 bool module_key_equal(const struct module_key *a, const struct module_key *b);
 
 /* Both have a name, and it is the same: the kernel would let only one of the two go live. */

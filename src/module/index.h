@@ -24,6 +24,8 @@ struct module_index {
  * file has a name. Returns 0 or negative errno.
  */
 int module_index_init(struct module_index *index, const char *directory);
+
+/* Frees all it has; safe on one whose init failed. */
 void module_index_deinit(struct module_index *index);
 
 /*

@@ -19,7 +19,11 @@ struct module_sysfs {
         void *modules;         /* tsearch(3) tree of open files, by name */
 };
 
+/* Opens nothing yet. `directory`, not owned, has to outlive it. */
 void module_sysfs_init(struct module_sysfs *sysfs, const char *directory);
+
+/* Closes all files. */
 void module_sysfs_deinit(struct module_sysfs *sysfs);
 
+/* Reads the state anew each time. `name` as the kernel has it. */
 enum module_state module_sysfs_state(struct module_sysfs *sysfs, const char *name);

@@ -2,6 +2,7 @@
 #include "observe/report.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <json-c/json.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "journal.h"
+#include "util/fd.h"
 
 #define REPORT_SCHEMA "modgate.report/1"
 
@@ -68,6 +70,7 @@ static struct json_object *module_json(const struct journal_module *module) {
         add_count(object, "live", module->live);
         add_count(object, "behind", module->behind);
         add_count(object, "continued", module->continued);
+        add_count(object, "gone", module->gone);
         add_count(object, "load_us", module->load_ns / 1000);
         add_count(object, "bytes_loaded", module->bytes_loaded);
         add_count(object, "bytes_not_read", module->bytes_saved);
@@ -141,11 +144,19 @@ static struct json_object *report_json(const struct journal *journal, bool ended
 }
 
 static int write_text(const char *path, const char *text) {
-        FILE *file = fopen(path, "we");
-        int r = 0;
+        int fd, r = 0;
+        FILE *file;
 
-        if (!file)
+        /* the directory may be somebody else's: what stands under this name there is not written to, or through */
+        (void)unlink(path);
+        fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+        if (fd < 0)
                 return -errno;
+        file = fdopen(fd, "w");
+        if (!file) {
+                fd_close(fd);
+                return -ENOMEM;
+        }
         if (fputs(text, file) < 0 || fputc('\n', file) < 0)
                 r = -errno;
         if (fclose(file) != 0 && r == 0)

@@ -137,9 +137,9 @@ static void test_more_than_slots(struct scripted *kit) {
         start_held(kit, alpha, calls, count, 64);
         scripted_settle(kit, calls, count);
         CHECK_EQUAL(scripted_count(calls, count, kit->bare[0]), OVERFLOW);
-        /* the slots of callers that have died are used again */
+        /* the slots of callers that have died are used again; they are looked for once a second */
         CHECK_EQUAL(kill(calls->process, SIGKILL), 0);
-        scripted_sleep_ms(50);
+        scripted_sleep_ms(1500);
         late = scripted_calls(kit, 8, scripted_call_of(alpha));
         scripted_start(kit, late, 8, 0);
         release(kit, alpha, late, 8);

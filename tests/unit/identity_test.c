@@ -91,9 +91,7 @@ static void assert_differs(struct module_file file, const char *name, const char
 #define ASSERT_FILE_COUNTS(field)                                                                                      \
         do {                                                                                                           \
                 struct module_file file_ = example_file();                                                             \
-                const struct module_file same_ = example_file();                                                       \
                 file_.field++;                                                                                         \
-                assert_false(module_file_equal(&file_, &same_));                                                       \
                 assert_differs(file_, "alpha", "x=1", 3, 4);                                                           \
         } while (0)
 
