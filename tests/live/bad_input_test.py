@@ -207,6 +207,7 @@ class Environment(Test):
 
     def test_capabilities(self):
         self.check(['setpriv', '--bounding-set=-sys_module'], 'missing CAP_SYS_MODULE .*: run modgate as root')
+        self.check(['setpriv', '--bounding-set=-sys_ptrace'], 'missing CAP_SYS_PTRACE .*: run modgate as root')
         self.check(['setpriv', '--bounding-set=-sys_admin'], 'missing CAP_SYS_ADMIN .*: run modgate as root')
 
     def test_seccomp(self):
@@ -255,6 +256,39 @@ class Environment(Test):
     def test_no_proc(self):
         self.check(['unshare', '-m', 'sh', '-c', 'umount -l /proc && exec "$@"', 'sh'],
                    '/proc is not mounted.*mount -t proc', probe=['true'])
+
+    def test_proc_of_another_pid_namespace(self):
+        # the ids of callers would mean other processes there
+        self.check(['unshare', '--pid', '--fork'], '/proc is that of another pid namespace.*mount -t proc',
+                   probe=['true'])
+        result = run('unshare', '--pid', '--fork', '--mount-proc', MODGATE, 'run', *PROBE)
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_fewer_capabilities_are_enough(self):
+        with tempfile.TemporaryDirectory() as directory:
+            result = run('setpriv', '--bounding-set=-setpcap,-dac_override,-sys_resource', '--inh-caps=-all', MODGATE,
+                         'run', '--wait', f'--report={directory}/report', *PROBE)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertTrue(os.path.exists(f'{directory}/report'))
+
+    def test_report_does_not_follow_links(self):
+        with tempfile.TemporaryDirectory() as directory:
+            with open(f'{directory}/precious', 'w', encoding='utf-8') as file:
+                file.write('precious')
+            os.symlink('precious', f'{directory}/report.new')
+            result = run(MODGATE, 'run', '--wait', f'--report={directory}/report', 'true')
+            self.assertEqual(result.returncode, 0, result.stderr)
+            with open(f'{directory}/precious', encoding='utf-8') as file:
+                self.assertEqual(file.read(), 'precious')
+            self.assertFalse(os.path.islink(f'{directory}/report'))
+
+    def test_signals_do_not_end_the_keeper(self):
+        # a service manager may send anything to all of a unit
+        script = ("keeper=$(pgrep -n -x modgate-keeper); for s in HUP INT QUIT USR1 USR2 ALRM TERM XCPU VTALRM PROF "
+                  "RTMIN PIPE; do kill -$s $keeper; done; sleep 0.2; kill -0 $keeper && grep -c . /proc/$keeper/status")
+        result = run(MODGATE, 'run', '--wait', 'sh', '-c', script)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(result.stderr, '')
 
     def test_old_kernel_without_wait_killable(self):
         result = run(*self.deny('seccomp:1&32=EINVAL'), MODGATE, 'run', *PROBE)
