@@ -616,7 +616,9 @@ def main():
     if os.geteuid() != 0:
         print('skipped: needs root')
         sys.exit(77)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    # who starts the tests may ignore some of them (nohup, a job in the background), and a shell cannot trap those
+    for name in ('PIPE', 'HUP', 'INT', 'QUIT', 'TERM', 'USR1', 'USR2'):
+        signal.signal(getattr(signal, f'SIG{name}'), signal.SIG_DFL)
     unittest.main(argv=[sys.argv[0], *sys.argv[4:]])
 
 
