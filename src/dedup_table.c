@@ -35,23 +35,55 @@ void dedup_table_adopt(struct dedup_table *table, const struct module_key *key, 
         table_insert(table, key, load, true);
 }
 
-enum dedup_verdict dedup_table_submit(struct dedup_table *table, const struct module_key *key,
-                                      struct dedup_request *request, struct dedup_load *fresh) {
-        bool name_in_flight = false;
-
-        list_for_each_safe(node, after, &table->loads) {
+/* The load of this key, or NULL; and whether any load of its name is there. */
+static struct dedup_load *find(const struct dedup_table *table, const struct module_key *key, bool *ret_name_is_there) {
+        *ret_name_is_there = false;
+        for (struct list_node *node = table->loads.next; node != &table->loads; node = node->next) {
                 struct dedup_load *load = load_of(node);
 
-                if (module_key_equal(&load->key, key)) {
-                        dedup_table_attach(load, request);
-                        return load->in_flight ? DEDUP_JOINED : DEDUP_BEHIND;
-                }
+                if (module_key_equal(&load->key, key))
+                        return load;
                 if (module_key_same_name(&load->key, key))
-                        name_in_flight = true;
+                        *ret_name_is_there = true;
         }
-        table_insert(table, key, fresh, !name_in_flight);
-        dedup_table_attach(fresh, request);
-        return name_in_flight ? DEDUP_BEHIND : DEDUP_LEAD;
+        return NULL;
+}
+
+bool dedup_table_is_idle(const struct dedup_table *table, const struct module_key *key) {
+        bool name_is_there;
+
+        return !find(table, key, &name_is_there) && !name_is_there;
+}
+
+/* The load for this key: the one that is there, or `fresh`. */
+static struct dedup_load *provide(struct dedup_table *table, const struct module_key *key, struct dedup_load *fresh,
+                                  enum dedup_verdict *ret_verdict) {
+        bool name_is_there;
+        struct dedup_load *load = find(table, key, &name_is_there);
+
+        if (load) {
+                *ret_verdict = load->in_flight ? DEDUP_JOINED : DEDUP_BEHIND;
+                return load;
+        }
+        table_insert(table, key, fresh, !name_is_there);
+        *ret_verdict = name_is_there ? DEDUP_BEHIND : DEDUP_LEAD;
+        return fresh;
+}
+
+enum dedup_verdict dedup_table_submit(struct dedup_table *table, const struct module_key *key,
+                                      struct dedup_request *request, struct dedup_load *fresh) {
+        enum dedup_verdict verdict;
+
+        dedup_table_attach(provide(table, key, fresh, &verdict), request);
+        return verdict;
+}
+
+enum dedup_verdict dedup_table_offer(struct dedup_table *table, const struct module_key *key, struct dedup_load *fresh,
+                                     bool *ret_taken) {
+        enum dedup_verdict verdict;
+
+        *ret_taken = provide(table, key, fresh, &verdict) == fresh;
+        return verdict;
 }
 
 struct dedup_load *dedup_table_withdraw(struct dedup_request *request) {

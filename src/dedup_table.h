@@ -59,6 +59,16 @@ void dedup_table_init(struct dedup_table *table);
 enum dedup_verdict dedup_table_submit(struct dedup_table *table, const struct module_key *key,
                                       struct dedup_request *request, struct dedup_load *fresh);
 
+/* Does nothing with this key's name, or this key itself, stand in the table? */
+bool dedup_table_is_idle(const struct dedup_table *table, const struct module_key *key);
+
+/*
+ * Puts in a load that no request asks for. As dedup_table_submit(); with DEDUP_JOINED and DEDUP_BEHIND `fresh` may not
+ * have been taken: *ret_taken tells.
+ */
+enum dedup_verdict dedup_table_offer(struct dedup_table *table, const struct module_key *key, struct dedup_load *fresh,
+                                     bool *ret_taken);
+
 /* Puts in a load that is in flight already, without requests: taken over from an earlier supervisor. */
 void dedup_table_adopt(struct dedup_table *table, const struct module_key *key, struct dedup_load *load);
 

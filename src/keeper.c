@@ -60,6 +60,7 @@ struct keeper {
         int launcher; /* socket; stays open until we end: its end of file is the word that the tree has ended */
         bool launcher_gone;
         int signals; /* signalfd for SIGCHLD */
+        int uevents; /* socket, for the supervisor; -1: failures are not remembered */
         int listener;
         bool ended; /* the tree has */
 
@@ -189,7 +190,12 @@ static int supervisor_start(struct keeper *keeper) {
         if (pid < 0)
                 return -errno;
         if (pid == 0) {
-                r = supervisor_run_consume_fd(keeper->config->kernel, keeper->journal, 3);
+                struct supervisor_config config = {
+                        .kernel = keeper->config->kernel,
+                        .failure_ttl_ns = keeper->uevents >= 0 ? keeper->config->failure_ttl_ns : 0,
+                };
+
+                r = supervisor_run_consume_fd(&config, keeper->journal, 3);
                 if (r < 0) {
                         errno = -r;
                         log_error("the supervisor cannot go on: %m");
@@ -209,6 +215,8 @@ static int supervisor_start(struct keeper *keeper) {
 static void supervisor_equip(struct keeper *keeper) {
         if (!keeper->supervisor_ready || keeper->listener < 0)
                 return;
+        if (keeper->uevents >= 0)
+                (void)tell(keeper->supervisor_socket, HANDOFF_UEVENTS, keeper->uevents);
         (void)tell(keeper->supervisor_socket, HANDOFF_LISTENER, keeper->listener);
         for (enum worker_kind kind = 0; kind < WORKER_KINDS; kind++)
                 for (uint32_t i = 0; i < LOADERS_MAX; i++)
@@ -567,6 +575,17 @@ static void raise_descriptors(void) {
                 log_warning("cannot raise the number of descriptors: %m");
 }
 
+/* Without it failures are not remembered, which is no reason to fail. */
+static void open_uevents(struct keeper *keeper) {
+        if (keeper->config->failure_ttl_ns == 0)
+                return;
+        keeper->uevents = keeper->config->kernel->open_uevents();
+        if (keeper->uevents < 0) {
+                errno = -keeper->uevents;
+                log_warning("cannot receive uevents (%m): failures are not remembered");
+        }
+}
+
 static int give_up_privileges(const struct keeper *keeper) {
         cap_value_t keep[4] = { CAP_SYS_MODULE, CAP_SYS_PTRACE };
         size_t count = 2;
@@ -603,6 +622,7 @@ static int keeper_init(struct keeper *keeper) {
         r = check(journal_create(&keeper->journal), "create its journal");
         if (r < 0)
                 return r;
+        open_uevents(keeper);
         r = check(give_up_privileges(keeper), "give up its privileges");
         if (r < 0)
                 return r;
@@ -621,7 +641,7 @@ static struct keeper *keeper_new(const struct keeper_config *config, int launche
                 return NULL;
         keeper->config = config;
         keeper->launcher = launcher;
-        keeper->signals = keeper->listener = keeper->supervisor_socket = -1;
+        keeper->signals = keeper->listener = keeper->supervisor_socket = keeper->uevents = -1;
         keeper->notify.listener = -1;
         for (enum worker_kind kind = 0; kind < WORKER_KINDS; kind++)
                 for (uint32_t i = 0; i < LOADERS_MAX; i++)

@@ -7,10 +7,13 @@
  * when it cannot be kept alive. It does little, so that little of it can fail.
  */
 
+#include <stdint.h>
+
 #include "kernel_interface.h"
 
 struct keeper_config {
         const struct kernel_interface *kernel;
+        uint64_t failure_ttl_ns; /* how long failures are remembered; 0: not at all */
         const char *report; /* NULL: none; "-": a table on stderr at the end; else the absolute path of a JSON file */
 };
 

@@ -6,13 +6,23 @@
  * since the kernel they run on may have no modules. The programs that are installed only ever use the native one.
  */
 
+#include <stddef.h>
+
+#include "uevent.h"
+
 struct kernel_interface {
         const char *module_sysfs;      /* directory with NAME/initstate */
         const char *modules_directory; /* with modules.dep.bin and the files it names; NULL: /lib/modules/`uname -r` */
         const char *modules_disabled;  /* sysctl file */
+        const char *uevent_seqnum;     /* sysfs file */
 
-        /* The system call, called in a loader. Returns 0 or negative errno. */
+        /* As uevent_open() and uevent_receive(). */
+        int (*open_uevents)(void);
+        int (*receive_uevent)(int socket, char *buffer, size_t size, struct uevent *ret);
+
+        /* The system calls, called in a loader. They return 0 or negative errno. */
         int (*finit_module)(int fd, const char *params, int flags);
+        int (*init_module)(const void *image, unsigned long length, const char *params);
 };
 
 extern const struct kernel_interface kernel_interface_native;

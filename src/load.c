@@ -37,7 +37,30 @@ void load_free(struct supervisor *supervisor, struct load *load) {
         load_journal(supervisor, load)->state = JOURNAL_LOAD_FREE;
 }
 
-void load_start(struct supervisor *supervisor, struct load *load) {
+void load_begin(struct supervisor *supervisor, struct load *load) {
+        list_for_each_safe(node, after, &load->dedup.requests) {
+                struct dedup_request *dedup = container_of(node, struct dedup_request, link);
+                struct request *request = container_of(dedup, struct request, dedup);
+
+                if (notify_is_waiting(&supervisor->notify, request->slot)) {
+                        load->leader = load->leader ? load->leader : request;
+                        continue;
+                }
+                request_withdraw(supervisor, request);
+                request_release(supervisor, request);
+        }
+        if (!load->leader && !load->made_up)
+                load_complete(supervisor, load, JOB_REFUSED, 0, CONTINUE_INTERNAL);
+        else if (load->leader && load->call == CALL_INIT_MODULE && load->file_fd < 0)
+                inspect(supervisor, load->leader, INSPECT_IMAGE);
+        else
+                list_insert_before(&supervisor->pending, &load->pending);
+}
+
+void load_image_arrived_consume_fd(struct supervisor *supervisor, struct load *load, int memfd,
+                                   const uint64_t hash[static 2]) {
+        load->file_fd = memfd;
+        memcpy(load->image_hash, hash, sizeof(load->image_hash));
         list_insert_before(&supervisor->pending, &load->pending);
 }
 
@@ -51,6 +74,8 @@ static void write_sent(struct supervisor *supervisor, const struct load *load, c
         entry->loader = pool_index(worker);
         entry->serial = load->serial;
         entry->key = load->dedup.key;
+        entry->call = load->call;
+        memcpy(entry->image_hash, load->image_hash, sizeof(entry->image_hash));
         entry->module = load->module;
         __atomic_store_n(&entry->state, JOURNAL_LOAD_SENT, __ATOMIC_RELEASE);
 }
@@ -58,9 +83,10 @@ static void write_sent(struct supervisor *supervisor, const struct load *load, c
 /* Returns 0, -EAGAIN when no loader is idle, or another negative errno: no loader could take it. */
 static int send_to_loader(struct supervisor *supervisor, struct load *load) {
         struct job job = {
-                .type = JOB_FINIT,
+                .type = load->call == CALL_INIT_MODULE ? JOB_INIT : JOB_FINIT,
                 .flags = load->dedup.key.flags,
                 .serial = load->serial,
+                .image_length = load->dedup.key.file.size,
                 .params_length = load->params_length,
         };
         struct worker *worker;
@@ -68,6 +94,7 @@ static int send_to_loader(struct supervisor *supervisor, struct load *load) {
         while ((worker = pool_idle(&supervisor->loaders))) {
                 int r;
 
+                remember_before_load(supervisor, load);
                 write_sent(supervisor, load, worker);
                 r = pool_send(worker, &job, load->params, load->file_fd);
                 if (r == 0) {
@@ -118,72 +145,76 @@ void loads_give_up_one(struct supervisor *supervisor) {
                 load_complete(supervisor, pending_load(supervisor->pending.next), JOB_REFUSED, 0, CONTINUE_NO_LOADER);
 }
 
-/* Those whose turn comes may have gone meanwhile: nothing is loaded that nobody waits for. */
-static void start_next(struct supervisor *supervisor, struct dedup_load *next) {
-        struct load *load = container_of(next, struct load, dedup);
-
-        list_for_each_safe(node, after, &next->requests) {
-                struct dedup_request *dedup = container_of(node, struct dedup_request, link);
-                struct request *request = container_of(dedup, struct request, dedup);
-
-                if (notify_is_waiting(&supervisor->notify, request->slot))
-                        continue;
-                (void)dedup_table_withdraw(dedup);
-                request_release(supervisor, request);
-        }
-        if (list_is_empty(&next->requests))
-                load_complete(supervisor, load, JOB_REFUSED, 0, CONTINUE_INTERNAL);
-        else
-                load_start(supervisor, load);
-}
-
 struct result {
         enum job_status status;
         int error;
         enum continue_reason reason;
+        const struct load *load;
 };
 
-static void answer(struct supervisor *supervisor, struct request *request, const struct result *result, bool leader) {
+static void answer_joiner(struct supervisor *supervisor, struct request *request, const struct result *result) {
+        struct journal_module *counters = &supervisor->journal->modules[request->module];
+
+        /* a success needs no closer look: the module is live now, whatever image it is from */
+        if (result->error != 0) {
+                request_share_failure(supervisor, request, result->load->image_hash, result->error, false);
+                return;
+        }
+        counters->joined++;
+        counters->bytes_saved += request->file.size;
+        request_answer(supervisor, request, result->error);
+}
+
+static void answer(struct supervisor *supervisor, struct request *request, const struct result *result) {
         struct journal_module *counters = &supervisor->journal->modules[request->module];
 
         if (request->dedup.outcome == DEDUP_EXISTS) {
                 counters->behind++;
                 counters->bytes_saved += request->file.size;
                 request_answer(supervisor, request, EEXIST);
-        } else if (result->status == JOB_DONE) {
-                if (!leader) {
-                        counters->joined++;
-                        counters->bytes_saved += request->file.size;
-                }
+        } else if (result->status != JOB_DONE) {
+                request_continue(supervisor, request, result->reason);
+        } else if (request == result->load->leader) {
                 request_answer(supervisor, request, result->error);
         } else {
-                request_continue(supervisor, request, result->reason);
+                answer_joiner(supervisor, request, result);
         }
+}
+
+/*
+ * After the death of a supervisor the leader of a load is not known. With the same file it makes no difference who is
+ * taken for it; an image has to be compared first.
+ */
+static void find_leader(struct load *load) {
+        struct dedup_request *first;
+
+        if (load->leader || load->made_up || load->call == CALL_INIT_MODULE || list_is_empty(&load->dedup.requests))
+                return;
+        first = container_of(load->dedup.requests.next, struct dedup_request, link);
+        load->leader = container_of(first, struct request, dedup);
 }
 
 void load_complete(struct supervisor *supervisor, struct load *load, enum job_status status, int error,
                    enum continue_reason reason) {
-        struct result result = { .status = status, .error = error, .reason = reason };
+        struct result result = { .status = status, .error = error, .reason = reason, .load = load };
         struct list_node answered, removed, *node;
         struct dedup_load *next;
-        bool leader = true;
 
         list_init(&answered);
         list_init(&removed);
+        find_leader(load);
         next = dedup_table_complete(&supervisor->table, &load->dedup, status == JOB_DONE && error == 0, &answered,
                                     &removed);
         while ((node = list_take_first(&answered))) {
                 struct dedup_request *dedup = container_of(node, struct dedup_request, link);
 
-                answer(supervisor, container_of(dedup, struct request, dedup), &result, leader);
-                if (dedup->outcome == DEDUP_RESULT)
-                        leader = false;
+                answer(supervisor, container_of(dedup, struct request, dedup), &result);
         }
         /* only now: as long as a request waits, the journal has its result */
         while ((node = list_take_first(&removed)))
                 load_free(supervisor, container_of(container_of(node, struct dedup_load, link), struct load, dedup));
         if (next)
-                start_next(supervisor, next);
+                load_begin(supervisor, container_of(next, struct load, dedup));
 }
 
 void load_lost(struct supervisor *supervisor, struct load *load) {
@@ -223,9 +254,11 @@ static void take_answer(struct supervisor *supervisor, struct load *load, struct
         __atomic_store_n(&entry->state, JOURNAL_LOAD_DONE, __ATOMIC_RELEASE);
         pool_consume(worker, job_answer);
         load->loader = NULL;
-        if (job_answer->status == JOB_DONE)
+        if (job_answer->status == JOB_DONE) {
                 journal_count_load(&supervisor->journal->modules[load->module], job_answer->error,
                                    job_answer->duration_ns, load->dedup.key.file.size);
+                remember_result(supervisor, load, job_answer->error);
+        }
         load_complete(supervisor, load, job_answer->status, job_answer->error, CONTINUE_LOADER_REFUSED);
 }
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,8 +36,8 @@ static int open_file(int path_fd) {
         return fd;
 }
 
-static void perform(const struct kernel_interface *kernel, const struct job *job, const char *params, int path_fd,
-                    struct job_answer *answer) {
+static void perform_finit(const struct kernel_interface *kernel, const struct job *job, const char *params, int path_fd,
+                          struct job_answer *answer) {
         _cleanup_fd_ int fd = open_file(path_fd);
         uint64_t start;
 
@@ -48,7 +49,23 @@ static void perform(const struct kernel_interface *kernel, const struct job *job
         start = journal_now_ns();
         answer->error = -kernel->finit_module(fd, params, (int)job->flags);
         answer->duration_ns = journal_now_ns() - start;
-        answer->status = JOB_DONE;
+}
+
+/* The memfd is sealed: what is mapped here is what was inspected. */
+static void perform_init(const struct kernel_interface *kernel, const struct job *job, const char *params, int memfd,
+                         struct job_answer *answer) {
+        void *image = mmap(NULL, job->image_length, PROT_READ, MAP_PRIVATE, memfd, 0);
+        uint64_t start;
+
+        if (image == MAP_FAILED) {
+                answer->status = JOB_REFUSED;
+                answer->error = errno;
+                return;
+        }
+        start = journal_now_ns();
+        answer->error = -kernel->init_module(image, job->image_length, params);
+        answer->duration_ns = journal_now_ns() - start;
+        (void)munmap(image, job->image_length);
 }
 
 /* Returns whether to go on. */
@@ -58,20 +75,21 @@ static bool serve(int socket, const struct kernel_interface *kernel) {
                 char bytes[JOB_MESSAGE_MAX + 1]; /* the parameters get their NUL */
         } message;
         struct job_answer answer = { .status = JOB_DONE };
-        _cleanup_fd_ int path_fd = -1;
-        ssize_t length = fdpass_receive(socket, &message, JOB_MESSAGE_MAX, &path_fd, 0);
+        _cleanup_fd_ int fd = -1;
+        ssize_t length = fdpass_receive(socket, &message, JOB_MESSAGE_MAX, &fd, 0);
 
         if (length == -EINTR)
                 return true;
         if (length < (ssize_t)sizeof(message.job) || (size_t)length != sizeof(message.job) + message.job.params_length)
                 return false;
         answer.serial = message.job.serial;
-        if (message.job.type == JOB_FINIT && path_fd >= 0) {
-                message.bytes[length] = '\0';
-                perform(kernel, &message.job, message.bytes + sizeof(message.job), path_fd, &answer);
-        } else {
+        message.bytes[length] = '\0';
+        if (message.job.type == JOB_FINIT && fd >= 0)
+                perform_finit(kernel, &message.job, message.bytes + sizeof(message.job), fd, &answer);
+        else if (message.job.type == JOB_INIT && fd >= 0)
+                perform_init(kernel, &message.job, message.bytes + sizeof(message.job), fd, &answer);
+        else
                 return false;
-        }
         return fdpass_send_dup_fd(socket, &answer, sizeof(answer), NULL, 0, -1, 0) == 0;
 }
 

@@ -167,13 +167,40 @@ int pool_peek(struct worker *worker, struct job_answer *answer, char *bytes, siz
         return 0;
 }
 
+static bool is_job_of(const struct worker *worker, const struct job_answer *answer) {
+        return worker->state == WORKER_BUSY && worker->serial == answer->serial;
+}
+
 void pool_consume(struct worker *worker, const struct job_answer *answer) {
         char byte;
 
         /* the rest of the message goes with it; a worker sends no descriptors, and none would be taken */
         (void)recv(worker->source.fd, &byte, 1, MSG_DONTWAIT);
-        if (worker->state == WORKER_BUSY && worker->serial == answer->serial)
+        if (is_job_of(worker, answer))
                 worker->state = WORKER_IDLE;
+}
+
+int pool_receive(struct worker *worker, struct job_answer *answer, char *bytes, size_t size, int *ret_fd) {
+        static struct {
+                struct job_answer answer;
+                char bytes[MODULE_PARAMS_MAX];
+        } message;
+        _cleanup_fd_ int fd = -1;
+        ssize_t length = fdpass_receive(worker->source.fd, &message, sizeof(message), &fd, MSG_DONTWAIT);
+
+        if (length < 0)
+                return length == -EAGAIN || length == -EINTR ? 1 : (int)length;
+        if (length == 0)
+                return -EPIPE;
+        if ((size_t)length < sizeof(message.answer) || message.answer.length > size ||
+            (size_t)length != sizeof(message.answer) + message.answer.length)
+                return -EPROTO;
+        *answer = message.answer;
+        memcpy(bytes, message.bytes, answer->length);
+        if (is_job_of(worker, answer))
+                worker->state = WORKER_IDLE;
+        *ret_fd = fd_steal(&fd);
+        return 0;
 }
 
 void pool_drop(struct worker *worker) {

@@ -95,6 +95,12 @@ int pool_peek(struct worker *worker, struct job_answer *answer, char *bytes, siz
 /* Takes the answer off the socket. The worker is idle, if that was the job it is busy with. */
 void pool_consume(struct worker *worker, const struct job_answer *answer);
 
+/*
+ * Both at once, for a worker whose answers need not outlive us, with the descriptor that may come along: `*ret_fd` is
+ * the caller's, or -1.
+ */
+int pool_receive(struct worker *worker, struct job_answer *answer, char *bytes, size_t size, int *ret_fd);
+
 /* Ends a worker, whatever it does, and tells the keeper to forget it. */
 void pool_drop(struct worker *worker);
 

@@ -5,6 +5,7 @@
  * that waited for them. All else was in that supervisor's memory only: these requests start again from the beginning.
  */
 
+#include <string.h>
 #include <sys/socket.h>
 
 #include "supervisor.h"
@@ -32,6 +33,9 @@ static void adopt_load(struct supervisor *supervisor, struct load *load, const s
         load->file_fd = -1;
         load->serial = entry->serial;
         load->module = entry->module;
+        load->call = entry->call;
+        load->leader = NULL;
+        memcpy(load->image_hash, entry->image_hash, sizeof(load->image_hash));
         dedup_table_adopt(&supervisor->table, &entry->key, &load->dedup);
         supervisor->journal->header.recovered++;
 }

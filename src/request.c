@@ -11,11 +11,11 @@
 #include "util/fd.h"
 #include "util/log.h"
 
-/* Callers whose memory does not answer are left to the kernel, which will have to read the same memory. */
-#define INSPECTION_LIMIT_NS (5 * 1000000000ULL)
+/* An image beyond that is left to the kernel, which has to find room for it too. */
+#define IMAGE_SIZE_MAX (1ULL << 30)
 
-/* Inspectors that leave the next request waiting for so long hang: one more is asked for. */
-#define INSPECTORS_HANG_NS (50 * 1000000ULL)
+/* Tells a key of init_module from those of files: no file has such flags. */
+#define KEY_FLAG_IMAGE (1U << 31)
 
 /* include/uapi/linux/module.h; MODULE_INIT_COMPRESSED_FILE is missing in older headers. */
 #define KNOWN_FLAGS 7U
@@ -30,8 +30,9 @@ static struct journal_module *counters_of(struct supervisor *supervisor, const s
         return request->module == NO_MODULE ? &nobody : &supervisor->journal->modules[request->module];
 }
 
-/* The counterpart of request_begin(). Whatever waits in a list has been taken out of it. */
-static void request_end(struct request *request) {
+/* The counterpart of request_begin(), for one that is not in the table. */
+static void request_end(struct supervisor *supervisor, struct request *request) {
+        inspect_cancel(supervisor, request);
         request->file_fd = fd_close(request->file_fd);
         request->memory_fd = fd_close(request->memory_fd);
         request->state = REQUEST_NONE;
@@ -40,19 +41,31 @@ static void request_end(struct request *request) {
 
 void request_answer(struct supervisor *supervisor, struct request *request, int error) {
         (void)notify_answer(&supervisor->notify, request->slot, error);
-        request_end(request);
+        request_end(supervisor, request);
 }
 
 void request_continue(struct supervisor *supervisor, struct request *request, enum continue_reason reason) {
         counters_of(supervisor, request)->continued++;
         (void)notify_continue(&supervisor->notify, request->slot, reason);
-        request_end(request);
+        request_end(supervisor, request);
 }
 
 void request_release(struct supervisor *supervisor, struct request *request) {
         counters_of(supervisor, request)->gone++;
         notify_release(&supervisor->notify, request->slot);
-        request_end(request);
+        request_end(supervisor, request);
+}
+
+/* Once, also when it begins again: where its image has another name by then, it is that module's. */
+static void count_request(struct supervisor *supervisor, struct request *request) {
+        uint32_t counted = request->slot->module;
+
+        if (counted == request->module + 1)
+                return;
+        if (counted != 0)
+                supervisor->journal->modules[counted - 1].requests--;
+        counters_of(supervisor, request)->requests++;
+        request->slot->module = request->module + 1;
 }
 
 static bool modules_disabled(const struct supervisor *supervisor) {
@@ -82,24 +95,25 @@ static enum continue_reason look_at_file(struct supervisor *supervisor, struct r
         slash = strrchr(file.path, '/');
         request->module =
                 journal_module(supervisor->journal, indexed ? request->name : (slash ? slash + 1 : file.path), indexed);
-        /* once, also when it begins again */
-        if (request->slot->module == 0)
-                counters_of(supervisor, request)->requests++;
-        request->slot->module = request->module + 1;
+        count_request(supervisor, request);
         return CONTINUE_NOT;
 }
 
-/* All that makes a request one for the kernel alone, short of its parameters. */
+/* The image of an init_module call: only its length is known yet. */
+static enum continue_reason look_at_image(struct request *request) {
+        request->file.size = request->slot->notif.data.args[1];
+        return request->file.size > 0 && request->file.size <= IMAGE_SIZE_MAX ? CONTINUE_NOT : CONTINUE_IMAGE;
+}
+
+/* All that makes a request one for the kernel alone, short of what is in the caller's memory. */
 static enum continue_reason look(struct supervisor *supervisor, struct request *request) {
         const struct seccomp_notif *notif = &request->slot->notif;
-        enum call call = call_of(&notif->data);
         _cleanup_fd_ int directory = -1;
         enum continue_reason reason;
 
-        if (call == CALL_UNKNOWN)
+        request->call = call_of(&notif->data);
+        if (request->call == CALL_UNKNOWN)
                 return CONTINUE_UNKNOWN_CALL;
-        if (call == CALL_INIT_MODULE)
-                return CONTINUE_INIT_MODULE;
         if (modules_disabled(supervisor))
                 return CONTINUE_DISABLED;
         if (notif->pid == 0)
@@ -108,8 +122,10 @@ static enum continue_reason look(struct supervisor *supervisor, struct request *
         if (directory < 0)
                 return directory == -ENOENT || directory == -ESRCH ? CONTINUE_CALLER_GONE : CONTINUE_INTERNAL;
         reason = caller_check(&supervisor->self, directory, (pid_t)notif->pid);
-        if (reason == CONTINUE_NOT)
+        if (reason == CONTINUE_NOT && request->call == CALL_FINIT_MODULE)
                 reason = look_at_file(supervisor, request, directory);
+        else if (reason == CONTINUE_NOT)
+                reason = look_at_image(request);
         if (reason != CONTINUE_NOT)
                 return reason;
         request->memory_fd = caller_open_memory(directory);
@@ -133,7 +149,7 @@ static void request_init(struct request *request, struct journal_request *slot) 
         request->slot = slot;
         request->memory_fd = -1;
         request->file_fd = -1;
-        request->module = NO_MODULE;
+        request->module = slot->module != 0 ? slot->module - 1 : NO_MODULE;
         request->dedup.order = slot->order;
         list_init(&request->dedup.link);
         list_init(&request->inspecting);
@@ -151,19 +167,43 @@ void request_begin(struct supervisor *supervisor, struct journal_request *slot) 
         }
         if (answer_if_live(supervisor, request))
                 return;
-        if (request->memory_fd < 0) {
+        request->state = REQUEST_LOOKED_AT;
+        if (request->memory_fd < 0)
                 request_continue(supervisor, request, CONTINUE_MEMORY);
+        else
+                inspect(supervisor, request, request->call == CALL_INIT_MODULE ? INSPECT_NAME : INSPECT_PARAMS);
+}
+
+void request_withdraw(struct supervisor *supervisor, struct request *request) {
+        struct dedup_load *dedup = request->dedup.load;
+        struct load *load;
+
+        if (!dedup)
                 return;
-        }
-        request->state = REQUEST_INSPECTING;
-        request->deadline_ns = journal_now_ns() + INSPECTION_LIMIT_NS;
-        list_insert_before(&supervisor->inspecting, &request->inspecting);
+        load = container_of(dedup, struct load, dedup);
+        if (load->leader == request)
+                load->leader = NULL;
+        request->state = REQUEST_LOOKED_AT;
+        if (dedup_table_withdraw(&request->dedup))
+                load_free(supervisor, load);
+}
+
+/* Begins again with a request that is no longer in the table. */
+static void request_restart(struct supervisor *supervisor, struct request *request, bool asks_kernel) {
+        struct journal_request *slot = request->slot;
+
+        request_end(supervisor, request);
+        slot->load = JOURNAL_NO_LOAD;
+        request_begin(supervisor, slot);
+        if (request->slot == slot)
+                request->asks_kernel = asks_kernel;
 }
 
 void request_adopt(struct supervisor *supervisor, struct journal_request *slot, struct load *load) {
         struct request *request = request_of(supervisor, slot);
 
         request_init(request, slot);
+        request->call = load->call;
         request->module = load->module;
         request->file = load->dedup.key.file;
         request->state = REQUEST_WAITING;
@@ -182,24 +222,29 @@ static int load_fill(struct load *load, struct request *request, const char *par
         load->params_length = length;
         load->file_fd = fd_steal(&request->file_fd);
         load->module = request->module;
+        load->call = request->call;
         return 0;
 }
 
-/* Everything is known: lead, join, or wait behind another load of this name. */
-static void decide(struct supervisor *supervisor, struct request *request, const char *params, uint32_t length) {
-        uint32_t flags = (uint32_t)request->slot->notif.data.args[2];
-        struct module_key key = module_key_make(&request->file, request->name, params, length, flags);
-        enum dedup_verdict verdict;
-        struct load *load;
+static bool answer_if_remembered(struct supervisor *supervisor, struct request *request) {
+        struct failure *failure;
 
-        /* What was seen of /proc/TID is only true of the requester if it still waits now. */
-        if (!notify_is_waiting(&supervisor->notify, request->slot)) {
-                request_release(supervisor, request);
-                return;
-        }
-        if (answer_if_live(supervisor, request))
-                return;
-        load = load_new(supervisor);
+        if (request->asks_kernel || !dedup_table_is_idle(&supervisor->table, &request->key))
+                return false;
+        failure = remember_find(supervisor, &request->key);
+        if (!failure)
+                return false;
+        if (request->call == CALL_FINIT_MODULE)
+                failure_given(failure);
+        request_share_failure(supervisor, request, failure->image_hash, failure->error, true);
+        return true;
+}
+
+/* Leads, joins, or waits behind another load of this name. */
+static void enter_table(struct supervisor *supervisor, struct request *request, const char *params, uint32_t length) {
+        struct load *load = load_new(supervisor);
+        enum dedup_verdict verdict;
+
         if (load && load_fill(load, request, params, length) < 0) {
                 load_free(supervisor, load);
                 load = NULL;
@@ -209,147 +254,128 @@ static void decide(struct supervisor *supervisor, struct request *request, const
                 return;
         }
         request->state = REQUEST_WAITING;
-        verdict = dedup_table_submit(&supervisor->table, &key, &request->dedup, &load->dedup);
+        verdict = dedup_table_submit(&supervisor->table, &request->key, &request->dedup, &load->dedup);
         if (request->dedup.load != &load->dedup)
                 load_free(supervisor, load);
         load = container_of(request->dedup.load, struct load, dedup);
         request->slot->load_serial = load->serial;
         request->slot->load = (uint32_t)(load - supervisor->loads);
         if (verdict == DEDUP_LEAD)
-                load_start(supervisor, load);
+                load_begin(supervisor, load);
 }
 
-static bool give_to_inspector(struct supervisor *supervisor, struct request *request) {
-        struct job job = {
-                .type = JOB_READ_STRING,
-                .serial = request->slot->order,
-                .address = request->slot->notif.data.args[1],
-        };
-        struct worker *worker;
+/* Everything is known. */
+static void decide(struct supervisor *supervisor, struct request *request, const char *params, uint32_t length) {
+        bool image = request->call == CALL_INIT_MODULE;
+        uint32_t flags = image ? KEY_FLAG_IMAGE : (uint32_t)request->slot->notif.data.args[2];
 
-        while ((worker = pool_idle(&supervisor->inspectors))) {
-                int r = pool_send(worker, &job, NULL, request->memory_fd);
-
-                if (r == 0) {
-                        request->memory_fd = fd_close(request->memory_fd);
-                        request->inspector = worker;
-                        return true;
-                }
-                if (r != -EPIPE)
-                        return false;
-                pool_drop(worker);
-        }
-        return false;
-}
-
-static struct request *inspecting_request(struct list_node *node) {
-        return container_of(node, struct request, inspecting);
-}
-
-static void leave_inspection(struct request *request) {
-        list_remove(&request->inspecting);
-        request->inspector = NULL;
-}
-
-/* The oldest request that no inspector has, or NULL. */
-static struct request *not_inspected(struct supervisor *supervisor) {
-        list_for_each_safe(node, after, &supervisor->inspecting) {
-                struct request *request = inspecting_request(node);
-
-                if (!request->inspector)
-                        return request;
-        }
-        return NULL;
-}
-
-static bool has_waited_long(const struct request *request) {
-        return journal_now_ns() + INSPECTION_LIMIT_NS >= request->deadline_ns + INSPECTORS_HANG_NS;
-}
-
-void requests_inspect(struct supervisor *supervisor) {
-        struct pool *pool = &supervisor->inspectors;
-        struct request *request;
-
-        while ((request = not_inspected(supervisor)))
-                if (!give_to_inspector(supervisor, request))
-                        break;
-        if (!request || pool_count(pool, WORKER_STARTING) > 0)
-                return;
-        if (pool_count(pool, WORKER_BUSY) > 0 && !has_waited_long(request))
-                return;
-        if (pool_grow(pool, journal_now_ns()) < 0)
-                requests_give_up_inspection(supervisor);
-}
-
-void requests_give_up_inspection(struct supervisor *supervisor) {
-        struct request *request;
-
-        if (pool_count(&supervisor->inspectors, WORKER_BUSY) > 0)
-                return;
-        while ((request = not_inspected(supervisor))) {
-                leave_inspection(request);
-                request_continue(supervisor, request, CONTINUE_INSPECTOR);
-        }
-}
-
-static void abandon(struct supervisor *supervisor, struct request *request) {
-        struct worker *worker = request->inspector;
-
-        leave_inspection(request);
-        if (worker)
-                pool_drop(worker);
-        request_continue(supervisor, request, CONTINUE_INSPECTOR);
-}
-
-uint64_t requests_expire(struct supervisor *supervisor) {
-        uint64_t now = journal_now_ns();
-
-        while (!list_is_empty(&supervisor->inspecting)) {
-                struct request *request = inspecting_request(supervisor->inspecting.next);
-
-                if (request->deadline_ns > now)
-                        return not_inspected(supervisor) ? INSPECTORS_HANG_NS : request->deadline_ns - now;
-                log_warning("the memory of thread %u cannot be read in time; its call is left to the kernel",
-                            request->slot->notif.pid);
-                abandon(supervisor, request);
-        }
-        return UINT64_MAX;
-}
-
-static struct request *inspected_by(struct supervisor *supervisor, const struct worker *worker) {
-        list_for_each_safe(node, after, &supervisor->inspecting) {
-                struct request *request = inspecting_request(node);
-
-                if (request->inspector == worker)
-                        return request;
-        }
-        return NULL;
-}
-
-void inspector_ready(struct pool *pool, struct worker *worker) {
-        struct supervisor *supervisor = container_of(pool, struct supervisor, inspectors);
-        struct request *request = inspected_by(supervisor, worker);
-        static char params[MODULE_PARAMS_MAX];
-        struct job_answer answer;
-        int r = pool_peek(worker, &answer, params, sizeof(params));
-
-        if (r > 0)
-                return;
-        if (r < 0) {
-                pool_drop(worker);
-                if (request) {
-                        leave_inspection(request);
-                        request_continue(supervisor, request, CONTINUE_INSPECTOR);
-                }
+        request->key = module_key_make(&request->file, request->name, params, length, flags);
+        /* What was seen of /proc/TID is only true of the requester if it still waits now. */
+        if (!notify_is_waiting(&supervisor->notify, request->slot)) {
+                request_release(supervisor, request);
                 return;
         }
-        pool_consume(worker, &answer);
-        if (!request || answer.serial != request->slot->order)
+        if (!answer_if_live(supervisor, request) && !answer_if_remembered(supervisor, request))
+                enter_table(supervisor, request, params, length);
+}
+
+static void take_name(struct supervisor *supervisor, struct request *request, const char *bytes, size_t length) {
+        if (!module_name_is_plain(bytes, length)) {
+                request_continue(supervisor, request, CONTINUE_IMAGE);
                 return;
-        leave_inspection(request);
-        if (answer.status == JOB_DONE)
-                decide(supervisor, request, params, answer.length);
+        }
+        memcpy(request->name, bytes, length);
+        request->module = journal_module(supervisor->journal, request->name, true);
+        count_request(supervisor, request);
+        if (!answer_if_live(supervisor, request))
+                inspect(supervisor, request, INSPECT_PARAMS);
+}
+
+static void give_shared_failure(struct supervisor *supervisor, struct request *request) {
+        struct journal_module *counters = counters_of(supervisor, request);
+
+        if (request->shared_remembered)
+                counters->remembered++;
         else
-                request_continue(supervisor, request,
-                                 answer.status == JOB_TOO_LONG ? CONTINUE_PARAMS_TOO_LONG : CONTINUE_MEMORY);
+                counters->joined++;
+        counters->bytes_saved += request->file.size;
+        request_answer(supervisor, request, request->shared_error);
+}
+
+/* The comparison took its time: a remembered failure has to stand still. */
+static bool still_stands(struct supervisor *supervisor, const struct request *request) {
+        struct failure *failure = remember_find(supervisor, &request->key);
+
+        if (!failure || failure->error != request->shared_error ||
+            memcmp(failure->image_hash, request->shared_hash, sizeof(failure->image_hash)) != 0)
+                return false;
+        failure_given(failure);
+        return true;
+}
+
+static void compare_image(struct supervisor *supervisor, struct request *request, const struct job_answer *answer) {
+        bool same = memcmp(answer->image_hash, request->shared_hash, sizeof(answer->image_hash)) == 0;
+
+        if (same && (!request->shared_remembered || still_stands(supervisor, request)))
+                give_shared_failure(supervisor, request);
+        else
+                request_restart(supervisor, request, !same);
+}
+
+void request_share_failure(struct supervisor *supervisor, struct request *request, const uint64_t hash[static 2],
+                           int error, bool remembered) {
+        request->state = REQUEST_LOOKED_AT;
+        memcpy(request->shared_hash, hash, sizeof(request->shared_hash));
+        request->shared_error = error;
+        request->shared_remembered = remembered;
+        if (request->call == CALL_FINIT_MODULE)
+                give_shared_failure(supervisor, request);
+        else if (request->memory_fd < 0)
+                request_restart(supervisor, request, true);
+        else
+                inspect(supervisor, request, INSPECT_HASH);
+}
+
+void request_inspected(struct supervisor *supervisor, struct request *request, const struct job_answer *answer,
+                       const char *bytes, int *fd) {
+        if (answer->status != JOB_DONE) {
+                request_not_inspected(supervisor, request,
+                                      answer->status == JOB_TOO_LONG ? CONTINUE_PARAMS_TOO_LONG
+                                      : answer->error == ENOEXEC     ? CONTINUE_IMAGE
+                                                                     : CONTINUE_MEMORY);
+                return;
+        }
+        switch (request->inspection) {
+        case INSPECT_NAME:
+                take_name(supervisor, request, bytes, answer->length);
+                break;
+        case INSPECT_PARAMS:
+                decide(supervisor, request, bytes, answer->length);
+                break;
+        case INSPECT_IMAGE:
+                if (*fd < 0) {
+                        request_not_inspected(supervisor, request, CONTINUE_INTERNAL);
+                        break;
+                }
+                load_image_arrived_consume_fd(supervisor, container_of(request->dedup.load, struct load, dedup),
+                                              fd_steal(fd), answer->image_hash);
+                break;
+        case INSPECT_HASH:
+                compare_image(supervisor, request, answer);
+                break;
+        }
+}
+
+/* A leader whose image cannot be had leaves its load to those that joined it. */
+void request_not_inspected(struct supervisor *supervisor, struct request *request, enum continue_reason reason) {
+        struct dedup_load *dedup = request->dedup.load;
+
+        request_withdraw(supervisor, request);
+        /* the memory of a caller that was killed cannot be read either */
+        if (notify_is_waiting(&supervisor->notify, request->slot))
+                request_continue(supervisor, request, reason);
+        else
+                request_release(supervisor, request);
+        if (dedup)
+                load_begin(supervisor, container_of(dedup, struct load, dedup));
 }

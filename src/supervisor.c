@@ -28,18 +28,23 @@
 /* So often the heartbeat moves while the keeper may look at it. */
 #define HEARTBEAT_NS (1000 * 1000000ULL)
 
+/* A load whose leader's image was being copied is left to those that joined it. */
+static void give_up(struct supervisor *supervisor, struct request *request) {
+        struct dedup_load *copied_for = list_is_empty(&request->inspecting) ? NULL : request->dedup.load;
+
+        request_withdraw(supervisor, request);
+        request_release(supervisor, request);
+        if (copied_for)
+                load_begin(supervisor, container_of(copied_for, struct load, dedup));
+}
+
 /* Requesters that died while they waited still have their slots. */
 static void sweep(struct supervisor *supervisor) {
         for (uint32_t i = 0; i < JOURNAL_REQUESTS; i++) {
                 struct request *request = &supervisor->requests[i];
-                struct dedup_load *emptied;
 
-                if (request->state != REQUEST_WAITING || notify_is_waiting(&supervisor->notify, request->slot))
-                        continue;
-                emptied = dedup_table_withdraw(&request->dedup);
-                if (emptied)
-                        load_free(supervisor, container_of(emptied, struct load, dedup));
-                request_release(supervisor, request);
+                if (request->state != REQUEST_NONE && !notify_is_waiting(&supervisor->notify, request->slot))
+                        give_up(supervisor, request);
         }
 }
 
@@ -102,6 +107,10 @@ static void handle_message(struct supervisor *supervisor, const struct handoff_m
                 if (supervisor->notify.listener < 0)
                         notify_init_consume_fd(&supervisor->notify, supervisor->journal, fd_steal(fd));
                 break;
+        case HANDOFF_UEVENTS:
+                if (supervisor->uevents.fd < 0 && *fd >= 0)
+                        remember_init_consume_fd(supervisor, fd_steal(fd));
+                break;
         case HANDOFF_WORKER:
                 if (*fd >= 0)
                         pool_arrived_consume_fd(pool, message->index, fd_steal(fd));
@@ -111,7 +120,7 @@ static void handle_message(struct supervisor *supervisor, const struct handoff_m
                 if (message->kind == WORKER_LOADER)
                         loads_give_up_one(supervisor);
                 else
-                        requests_give_up_inspection(supervisor);
+                        inspections_give_up(supervisor);
                 break;
         case HANDOFF_START:
                 start(supervisor);
@@ -188,6 +197,7 @@ static int supervisor_init(struct supervisor *supervisor) {
 static void supervisor_deinit(struct supervisor *supervisor) {
         pool_deinit(&supervisor->inspectors);
         pool_deinit(&supervisor->loaders);
+        remember_deinit(supervisor);
         notify_deinit(&supervisor->notify);
         event_loop_deinit(&supervisor->loop);
         caller_self_deinit(&supervisor->self);
@@ -203,7 +213,7 @@ static void expire_workers(struct supervisor *supervisor) {
         while (pool_expire_one(&supervisor->loaders, now, STARTING_LIMIT_NS))
                 loads_give_up_one(supervisor);
         while (pool_expire_one(&supervisor->inspectors, now, STARTING_LIMIT_NS))
-                requests_give_up_inspection(supervisor);
+                inspections_give_up(supervisor);
 }
 
 static uint64_t shorter(uint64_t a, uint64_t b) {
@@ -212,10 +222,10 @@ static uint64_t shorter(uint64_t a, uint64_t b) {
 
 /* What has to be done between rounds. Returns the longest that the next one may wait, in milliseconds, or -1. */
 static int settle(struct supervisor *supervisor) {
-        uint64_t wait_ns = requests_expire(supervisor);
-
+        uint64_t wait_ns = inspections_expire(supervisor);
         expire_workers(supervisor);
-        requests_inspect(supervisor);
+        wait_ns = shorter(wait_ns, remember_make_up(supervisor));
+        inspections_send(supervisor);
         loads_send(supervisor);
         if (pool_count(&supervisor->loaders, WORKER_IDLE) > IDLE_LOADERS_KEPT)
                 wait_ns = shorter(wait_ns, IDLE_LIMIT_NS);
@@ -239,7 +249,7 @@ static int supervise(struct supervisor *supervisor) {
         return 0;
 }
 
-int supervisor_run_consume_fd(const struct kernel_interface *kernel, struct journal *journal, int keeper_fd) {
+int supervisor_run_consume_fd(const struct supervisor_config *config, struct journal *journal, int keeper_fd) {
         struct supervisor *supervisor = calloc(1, sizeof(*supervisor));
         int r;
 
@@ -247,7 +257,7 @@ int supervisor_run_consume_fd(const struct kernel_interface *kernel, struct jour
                 fd_close(keeper_fd);
                 return -ENOMEM;
         }
-        supervisor->kernel = kernel;
+        supervisor->kernel = config->kernel;
         supervisor->journal = journal;
         supervisor->loop.epoll_fd = -1;
         supervisor->notify.listener = -1;
@@ -256,6 +266,9 @@ int supervisor_run_consume_fd(const struct kernel_interface *kernel, struct jour
                 (struct event_source){ .handle = handle_keeper, .priority = EVENT_PRIORITY_KEEPER, .fd = keeper_fd };
         supervisor->listener =
                 (struct event_source){ .handle = handle_listener, .priority = EVENT_PRIORITY_REQUESTS, .fd = -1 };
+        supervisor->uevents.fd = -1;
+        supervisor->uevent_seqnum_fd = -1;
+        failures_init(&supervisor->failures, config->failure_ttl_ns);
         dedup_table_init(&supervisor->table);
         list_init(&supervisor->inspecting);
         list_init(&supervisor->pending);

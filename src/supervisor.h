@@ -6,6 +6,8 @@
  * which is in the journal. CAP_SYS_PTRACE, never CAP_SYS_MODULE; it never waits for a caller.
  *
  *   request.c   the life of a request: looked at, inspected, waiting, answered
+ *   inspect.c   what inspectors read for it: parameters, and images of init_module
+ *   remember.c  failures that still stand, and the events that end them
  *   load.c      the life of a load: queued, sent to a loader, complete
  *   recover.c   what an earlier supervisor left behind
  */
@@ -13,8 +15,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "call.h"
 #include "caller.h"
 #include "dedup_table.h"
+#include "failures.h"
 #include "kernel_interface.h"
 #include "modgate/journal.h"
 #include "module/index.h"
@@ -26,10 +30,18 @@
 
 #define NO_MODULE UINT32_MAX
 
+/* What is to be read in a caller's memory. */
+enum inspection {
+        INSPECT_NAME,   /* the name in the image */
+        INSPECT_PARAMS, /* the parameters */
+        INSPECT_IMAGE,  /* all of the image, to load it: once for each load */
+        INSPECT_HASH,   /* all of the image, to compare it: only where a failure is to be shared */
+};
+
 enum request_state {
         REQUEST_NONE,
-        REQUEST_INSPECTING, /* its parameters are being read, or wait for an inspector */
-        REQUEST_WAITING,    /* in the table */
+        REQUEST_LOOKED_AT, /* not in the table: an inspection comes first */
+        REQUEST_WAITING,   /* in the table */
 };
 
 /* One per journal slot, under the same index. */
@@ -39,14 +51,24 @@ struct request {
         struct dedup_request dedup;
 
         struct list_node inspecting; /* in supervisor.inspecting */
-        struct worker *inspector;    /* NULL: none is free yet */
-        uint64_t deadline_ns;        /* for the inspection */
-        int memory_fd;               /* /proc/TID/mem, until an inspector has it */
+        enum inspection inspection;
+        uint64_t inspection_serial;
+        struct worker *inspector; /* NULL: none is free yet */
+        uint64_t queued_ns;       /* when the inspection was */
+        uint64_t deadline_ns;     /* for the inspection */
+        int memory_fd;            /* /proc/TID/mem */
 
-        int file_fd; /* O_PATH; a load takes it over */
-        struct module_file file;
+        enum call call;
+        int file_fd;                 /* O_PATH, of a finit_module call; a load takes it over */
+        struct module_file file;     /* of an init_module call: only the size, which is the image's length */
         char name[MODULE_NAME_SIZE]; /* empty: it has none */
         uint32_t module;             /* its counters, or NO_MODULE */
+
+        struct module_key key;   /* once all of it is known */
+        uint64_t shared_hash[2]; /* INSPECT_HASH: of the image that was loaded, and failed with */
+        int shared_error;
+        bool shared_remembered; /* that failure is a remembered one */
+        bool asks_kernel;       /* no remembered failure is for this request: its image is another one */
 };
 
 /* One per entry of the journal's loads, under the same index. */
@@ -55,8 +77,15 @@ struct load {
         bool used;
         struct list_node pending; /* in supervisor.pending while it waits for a loader */
         struct worker *loader;    /* NULL: none has it */
+        struct request *leader;   /* NULL: it has gone, or is not known */
+        bool made_up;             /* no request asked for it */
+        uint64_t epoch;           /* failures.epoch when it was sent */
+        bool disturbed;           /* an event since may have changed its result */
+        bool live_since;          /* a module has gone live since */
+        enum call call;
         uint64_t serial;
-        int file_fd;
+        int file_fd; /* the O_PATH descriptor of a finit_module, the image of an init_module; -1: not there yet */
+        uint64_t image_hash[2];
         char *params;
         uint32_t params_length;
         uint32_t module;
@@ -68,8 +97,12 @@ struct supervisor {
         struct event_loop loop;
         struct event_source keeper;   /* socket to the keeper, owned */
         struct event_source listener; /* the descriptor is notify's */
-        bool started;                 /* HANDOFF_START has come */
-        bool ended;                   /* the tree has */
+        struct event_source uevents;  /* socket, owned; -1: nothing is remembered */
+        int uevent_seqnum_fd;
+        uint64_t uevents_seen; /* sequence number */
+        struct failures failures;
+        bool started; /* HANDOFF_START has come */
+        bool ended;   /* the tree has */
 
         struct caller_self self;
         int modules_disabled_fd;
@@ -81,18 +114,24 @@ struct supervisor {
         struct pool loaders;
         struct pool inspectors;
         uint64_t swept_ns;           /* when slots were last looked through for requesters that have gone */
-        struct list_node inspecting; /* requests, by deadline */
+        struct list_node inspecting; /* requests, in order */
+        uint64_t inspection_serial;  /* last given */
         struct list_node pending;    /* loads, in order */
 
         struct request requests[JOURNAL_REQUESTS];
         struct load loads[JOURNAL_LOADS];
 };
 
+struct supervisor_config {
+        const struct kernel_interface *kernel;
+        uint64_t failure_ttl_ns; /* how long failures are remembered; 0: not at all */
+};
+
 /*
  * Runs until the tree has ended. `keeper_fd`: the socket to the keeper, taken over. Says HANDOFF_SUPERVISOR_READY there
  * once it is initialised. Returns 0 or negative errno.
  */
-int supervisor_run_consume_fd(const struct kernel_interface *kernel, struct journal *journal, int keeper_fd);
+int supervisor_run_consume_fd(const struct supervisor_config *config, struct journal *journal, int keeper_fd);
 
 /* request.c */
 
@@ -106,23 +145,67 @@ void request_adopt(struct supervisor *supervisor, struct journal_request *slot, 
 void request_answer(struct supervisor *supervisor, struct request *request, int error);
 void request_continue(struct supervisor *supervisor, struct request *request, enum continue_reason reason);
 
-/* Gives up a request whose requester has gone. */
+/* Gives up a request whose requester has gone, and that is no longer in the table. */
 void request_release(struct supervisor *supervisor, struct request *request);
 
-/* Gives waiting inspections to inspectors, and asks for another one when there is none, or those there are hang. */
-void requests_inspect(struct supervisor *supervisor);
-
-/* No inspector could be forked: unless there are others, all that wait for one are left to the kernel. */
-void requests_give_up_inspection(struct supervisor *supervisor);
+/* Takes a request out of the table, if it is in it. It still has to be answered or released. */
+void request_withdraw(struct supervisor *supervisor, struct request *request);
 
 /*
- * Ends the inspections that took too long. Returns the nanoseconds after which it and requests_inspect() want to be
+ * Shares a failure, of the load that was joined or a remembered one. An init_module call gets it only if its image is
+ * the one that failed, `hash`; else it begins again.
+ */
+void request_share_failure(struct supervisor *supervisor, struct request *request, const uint64_t hash[static 2],
+                           int error, bool remembered);
+
+/* What an inspector found. `bytes`: answer->length of them; `*fd` may be taken over. */
+void request_inspected(struct supervisor *supervisor, struct request *request, const struct job_answer *answer,
+                       const char *bytes, int *fd);
+
+/* An inspection failed, or could not be made. */
+void request_not_inspected(struct supervisor *supervisor, struct request *request, enum continue_reason reason);
+
+/* inspect.c */
+
+/* Queues an inspection of a request that is not being inspected. */
+void inspect(struct supervisor *supervisor, struct request *request, enum inspection inspection);
+
+/* Forgets the inspection of a request, if there is one; an inspector that works on it is given up. */
+void inspect_cancel(struct supervisor *supervisor, struct request *request);
+
+/* Gives waiting inspections to inspectors, and asks for another one when there is none, or those there are hang. */
+void inspections_send(struct supervisor *supervisor);
+
+/* No inspector could be forked: unless there are others, all inspections that wait for one have failed. */
+void inspections_give_up(struct supervisor *supervisor);
+
+/*
+ * Ends the inspections that took too long. Returns the nanoseconds after which it and inspections_send() want to be
  * called again, whatever happens; or UINT64_MAX.
  */
-uint64_t requests_expire(struct supervisor *supervisor);
+uint64_t inspections_expire(struct supervisor *supervisor);
 
 /* An inspector has something to say. */
 void inspector_ready(struct pool *pool, struct worker *worker);
+
+/* remember.c */
+
+/* Takes the socket for uevents over: from now on failures may be remembered. */
+void remember_init_consume_fd(struct supervisor *supervisor, int uevents_fd);
+void remember_deinit(struct supervisor *supervisor);
+
+/* Notes the state before a load is sent. */
+void remember_before_load(struct supervisor *supervisor, struct load *load);
+
+/* Remembers the result of a load, if that is to be; then what the load owned is the memory's. */
+void remember_result(struct supervisor *supervisor, struct load *load, int error);
+
+/* The failure that stands for this key, or NULL. None does unless every event up to now was seen. */
+struct failure *remember_find(struct supervisor *supervisor, const struct module_key *key);
+
+/* Makes up for attempts that are due. Returns the nanoseconds after which it wants to be called again, or UINT64_MAX.
+ */
+uint64_t remember_make_up(struct supervisor *supervisor);
 
 /* load.c */
 
@@ -135,8 +218,15 @@ struct load *load_new(struct supervisor *supervisor);
 /* Gives back a load that is not in the table, and what it owns. */
 void load_free(struct supervisor *supervisor, struct load *load);
 
-/* Queues a load that is in flight in the table. */
-void load_start(struct supervisor *supervisor, struct load *load);
+/*
+ * Begins with a load that is in flight in the table and has requests: sends for the image first, where there is one.
+ * Those of its requests that have gone are released; if there is none left, it ends.
+ */
+void load_begin(struct supervisor *supervisor, struct load *load);
+
+/* The image of a load's leader is there. Takes the memfd over. */
+void load_image_arrived_consume_fd(struct supervisor *supervisor, struct load *load, int memfd,
+                                   const uint64_t hash[static 2]);
 
 /* Sends queued loads to loaders, and asks for more of these; leaves to the kernel what no loader can be had for. */
 void loads_send(struct supervisor *supervisor);

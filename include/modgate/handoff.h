@@ -11,7 +11,7 @@
  *   keeper → launcher      (end of file)                    the tree has ended and the report is written
  *
  *   supervisor → keeper    SUPERVISOR_READY                 initialised, privileges given up
- *   keeper → supervisor    LISTENER + fd, WORKER + fd …     what there is, and START once all was handed over
+ *   keeper → supervisor    UEVENTS + fd, LISTENER + fd, WORKER + fd …, and START once all was handed over
  *   supervisor → keeper    WORKER_WANTED                    fork one with this kind and index
  *   keeper → supervisor    WORKER + fd | WORKER_FAILED
  *   supervisor → keeper    WORKER_DROPPED                   its socket holds nothing more: forget it, end it
@@ -24,6 +24,7 @@ enum handoff_type {
         HANDOFF_LISTENER,
         HANDOFF_LISTENER_TAKEN,
         HANDOFF_SUPERVISOR_READY,
+        HANDOFF_UEVENTS,
         HANDOFF_START,
         HANDOFF_WORKER_WANTED,
         HANDOFF_WORKER,

@@ -34,7 +34,7 @@
 enum continue_reason {
         CONTINUE_NOT = 0,
         CONTINUE_UNKNOWN_CALL,    /* an architecture or system call that we did not ask for */
-        CONTINUE_INIT_MODULE,     /* init_module: passed on */
+        CONTINUE_IMAGE,           /* init_module: an image of odd size, or without a name to rely on */
         CONTINUE_DISABLED,        /* kernel.modules_disabled is set */
         CONTINUE_NO_PID,          /* the caller is not visible in our pid namespace */
         CONTINUE_CALLER_GONE,     /* /proc has nothing on the caller */
@@ -80,10 +80,11 @@ struct journal_load {
         uint32_t loader;
         uint64_t serial; /* never used twice */
         struct module_key key;
-        uint32_t module; /* index of its counters */
-        uint32_t status; /* enum job_status */
+        uint64_t image_hash[2]; /* of an init_module */
+        uint32_t call;          /* enum call */
+        uint32_t module;        /* index of its counters */
+        uint32_t status;        /* enum job_status */
         int32_t error;
-        uint32_t reserved;
         uint64_t duration_ns;
 };
 
@@ -96,13 +97,16 @@ struct journal_errno {
 struct journal_module {
         char name[MODULE_NAME_SIZE]; /* module name, or the file's name, shortened */
         uint32_t used;
-        uint32_t indexed;  /* the name is a module's */
-        uint64_t requests; /* = loads + joined + live + behind + continued + gone, once all are answered */
-        uint64_t loads;    /* performed by a loader */
-        uint64_t loaded;   /* of those: with result 0 */
-        uint64_t joined;   /* answered with the result of a load in flight */
-        uint64_t live;     /* answered EEXIST: the module was live */
-        uint64_t behind;   /* answered EEXIST: another load of this name went live meanwhile */
+        uint32_t indexed; /* the name is a module's */
+        /* = loads - made_up + joined + live + behind + remembered + continued + gone, once all are answered */
+        uint64_t requests;
+        uint64_t loads;      /* performed by a loader */
+        uint64_t loaded;     /* of those: with result 0 */
+        uint64_t joined;     /* answered with the result of a load in flight */
+        uint64_t live;       /* answered EEXIST: the module was live */
+        uint64_t behind;     /* answered EEXIST: another load of this name went live meanwhile */
+        uint64_t remembered; /* answered with a failure that still stood */
+        uint64_t made_up;    /* of the loads: attempts made up for after modules went live */
         uint64_t continued;
         uint64_t gone;         /* callers that had gone before their turn came */
         uint64_t load_ns;      /* time spent in the system calls of the loads */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,8 +7,11 @@
 #include "cli/cli.h"
 #include "launch/launch.h"
 
+#define FAILURE_TTL_MAX_S 3600U
+
 enum {
         OPTION_HELP = CLI_LONG_OPTION,
+        OPTION_FAILURE_TTL,
         OPTION_ON_ERROR,
         OPTION_REPORT,
         OPTION_WAIT,
@@ -24,6 +28,20 @@ static int parse_on_error(const char *word, enum launch_on_error *ret) {
         return 0;
 }
 
+static int parse_failure_ttl(const char *word, unsigned int *ret) {
+        char *end;
+        unsigned long seconds;
+
+        errno = 0;
+        seconds = strtoul(word, &end, 10);
+        if (errno != 0 || end == word || *end != '\0' || word[0] == '-' || seconds > FAILURE_TTL_MAX_S)
+                return cli_usage_error(&cli_run, "--failure-ttl is a number of seconds, 0 to %u, not '%s'",
+                                       FAILURE_TTL_MAX_S, word);
+
+        *ret = (unsigned int)seconds;
+        return 0;
+}
+
 static int parse_report(const char *file, const char **ret) {
         if (file && file[0] == '\0')
                 return cli_usage_error(&cli_run, "--report= needs a file name");
@@ -36,6 +54,7 @@ static int parse_report(const char *file, const char **ret) {
 static int parse(int argc, char **argv, struct launch_config *config, bool *ret_help) {
         static const struct option options[] = {
                 { "help", no_argument, NULL, OPTION_HELP },
+                { "failure-ttl", required_argument, NULL, OPTION_FAILURE_TTL },
                 { "on-error", required_argument, NULL, OPTION_ON_ERROR },
                 { "report", optional_argument, NULL, OPTION_REPORT },
                 { "wait", no_argument, NULL, OPTION_WAIT },
@@ -51,6 +70,9 @@ static int parse(int argc, char **argv, struct launch_config *config, bool *ret_
                 case OPTION_HELP:
                         *ret_help = true;
                         return 0;
+                case OPTION_FAILURE_TTL:
+                        r = parse_failure_ttl(optarg, &config->failure_ttl_s);
+                        break;
                 case OPTION_ON_ERROR:
                         r = parse_on_error(optarg, &config->on_error);
                         break;
@@ -91,13 +113,17 @@ static int run(const struct kernel_interface *kernel, int argc, char **argv) {
 
 const struct cli_command cli_run = {
         .name = "run",
-        .usage = "run [--on-error=exec|fail] [--report[=FILE]] [--wait] [--] COMMAND [ARG...]",
+        .usage = "run [OPTION...] [--] COMMAND [ARG...]",
         .summary = "Run COMMAND and all it starts under modgate",
         .details = "COMMAND keeps modgate's process id, descriptors and environment. Needs CAP_SYS_MODULE\n"
                    "and CAP_SYS_ADMIN.\n"
                    "\n"
                    "  --on-error=exec  if COMMAND cannot be supervised, say why and run it all the same\n"
                    "  --on-error=fail  if COMMAND cannot be supervised, say why and exit 125 (default)\n"
+                   "  --failure-ttl=S  give failures of a module's init (ENODEV, ENXIO, EOPNOTSUPP, EEXIST) to\n"
+                   "                   later callers too, for S seconds and while no uevent, removed module or\n"
+                   "                   the like could have changed them (default 0: only while in flight).\n"
+                   "                   A setting written in sysfs is not noticed\n"
                    "  --report         when COMMAND and all it started have ended, print a table of the\n"
                    "                   modules on stderr\n"
                    "  --report=FILE    the same as JSON in FILE\n"

@@ -92,7 +92,9 @@ static int prepare(struct launch *launch, struct problem *problem) {
         if (r < 0)
                 return problem_set(problem, r, "cannot build the system-call filter: %s", strerror(-r));
 
-        r = keeper_start(&(struct keeper_config){ .kernel = config->kernel, .report = launch->report },
+        r = keeper_start(&(struct keeper_config){ .kernel = config->kernel,
+                                                  .failure_ttl_ns = config->failure_ttl_s * 1000000000ULL,
+                                                  .report = launch->report },
                          &launch->keeper);
         if (r < 0)
                 return problem_set(problem, r,

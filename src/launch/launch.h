@@ -26,8 +26,9 @@ struct launch_config {
         const char *kernel_command_line; /* file; modgate=0 in it means COMMAND bare */
         char *const *argv;               /* COMMAND and its arguments, NULL-terminated */
         enum launch_on_error on_error;
-        bool wait;          /* stay, until the whole tree has ended; exit as COMMAND did */
-        const char *report; /* as in struct keeper_config, but the path may be relative */
+        unsigned int failure_ttl_s; /* how long failures are remembered; 0: not at all */
+        bool wait;                  /* stay, until the whole tree has ended; exit as COMMAND did */
+        const char *report;         /* as in struct keeper_config, but the path may be relative */
 };
 
 /* Returns only if COMMAND was not executed in this process, or with `wait`: the exit status. */

@@ -46,6 +46,11 @@ bool module_name_from_path(const char *path, char name[static MODULE_NAME_SIZE])
         return true;
 }
 
+bool module_name_is_plain(const char *name, size_t length) {
+        return length > 0 && length < MODULE_NAME_SIZE && name[0] != '.' && !memchr(name, '/', length) &&
+               !memchr(name, '\0', length);
+}
+
 struct module_key module_key_make(const struct module_file *file, const char *name, const char *params, size_t length,
                                   unsigned int flags) {
         XXH128_hash_t hash = XXH3_128bits(params, length);

@@ -19,6 +19,12 @@ struct module_file module_file_from_statx(const struct statx *status);
  */
 bool module_name_from_path(const char *path, char name[static MODULE_NAME_SIZE]);
 
+/*
+ * Whether it can be a module's name, and no more than that: it is looked up as a directory of /sys/module. Names in
+ * images are whatever their authors wrote there.
+ */
+bool module_name_is_plain(const char *name, size_t length);
+
 /* `name` may be NULL (the file has none); `params` has `length` bytes and need not be terminated. */
 struct module_key module_key_make(const struct module_file *file, const char *name, const char *params, size_t length,
                                   unsigned int flags);

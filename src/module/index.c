@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "module/identity.h"
 
@@ -57,6 +58,58 @@ int module_index_init(struct module_index *index, const char *directory) {
         return 0;
 }
 
+bool module_index_is_there(const struct module_index *index) {
+        char path[PATH_MAX];
+
+        if (!index->kmod || (size_t)snprintf(path, sizeof(path), "%s/modules.alias.bin", index->directory) >= PATH_MAX)
+                return false;
+        return access(path, R_OK) == 0;
+}
+
+/* depmod may have run since. */
+static void refresh(struct module_index *index) {
+        if (kmod_validate_resources(index->kmod) != KMOD_RESOURCES_MUST_RELOAD)
+                return;
+        kmod_unload_resources(index->kmod);
+        (void)kmod_load_resources(index->kmod);
+}
+
+/* libkmod loads these first: all of them, not only the direct ones. */
+static void resolve_dependencies(struct kmod_module *module, void (*found)(const char *name, void *context),
+                                 void *context) {
+        struct kmod_list *list = kmod_module_get_dependencies(module), *item;
+
+        kmod_list_foreach(item, list) {
+                struct kmod_module *dependency = kmod_module_get_module(item);
+
+                found(kmod_module_get_name(dependency), context);
+                kmod_module_unref(dependency);
+        }
+        (void)kmod_module_unref_list(list);
+}
+
+int module_index_resolve(struct module_index *index, const char *alias, void (*found)(const char *name, void *context),
+                         void *context) {
+        struct kmod_list *list = NULL, *item;
+        int r;
+
+        if (!index->kmod)
+                return 0;
+        refresh(index);
+        r = kmod_module_new_from_lookup(index->kmod, alias, &list);
+        if (r < 0)
+                return r;
+        kmod_list_foreach(item, list) {
+                struct kmod_module *module = kmod_module_get_module(item);
+
+                found(kmod_module_get_name(module), context);
+                resolve_dependencies(module, found, context);
+                kmod_module_unref(module);
+        }
+        (void)kmod_module_unref_list(list);
+        return 0;
+}
+
 void module_index_deinit(struct module_index *index) {
         tdestroy(index->files, free);
         if (index->kmod)
@@ -73,10 +126,7 @@ static bool indexed_path(struct module_index *index, const char *name, char *pat
         const char *found;
         bool fits = false;
 
-        if (kmod_validate_resources(index->kmod) == KMOD_RESOURCES_MUST_RELOAD) {
-                kmod_unload_resources(index->kmod);
-                (void)kmod_load_resources(index->kmod);
-        }
+        refresh(index);
         if (kmod_module_new_from_name(index->kmod, name, &module) < 0)
                 return false;
         found = kmod_module_get_path(module);

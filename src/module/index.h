@@ -13,7 +13,7 @@
 struct kmod_ctx;
 
 struct module_index {
-        struct kmod_ctx *kmod; /* NULL: there is no index, and no file has a name */
+        struct kmod_ctx *kmod; /* NULL: there is no such directory, and no file has a name */
         void *files;           /* tsearch(3) tree of the files found so far, by path */
         char *directory;       /* as links in it were resolved when it was opened */
         char *prefix;          /* the directory under the name that libkmod uses for it */
@@ -27,6 +27,16 @@ int module_index_init(struct module_index *index, const char *directory);
 
 /* Frees all it has; safe on one whose init failed. */
 void module_index_deinit(struct module_index *index);
+
+/* Is there an index of aliases at all? */
+bool module_index_is_there(const struct module_index *index);
+
+/*
+ * Calls `found` for the name of each module that `alias` (a uevent's MODALIAS) leads libkmod to, dependencies included.
+ * Returns 0 or negative errno.
+ */
+int module_index_resolve(struct module_index *index, const char *alias, void (*found)(const char *name, void *context),
+                         void *context);
 
 /*
  * The name that the index has for the file at `path` (without links in it, as in /proc/TID/fd). Device and inode have

@@ -17,7 +17,7 @@
 static const char *const reason_names[CONTINUE_REASONS] = {
         [CONTINUE_NOT] = "none",
         [CONTINUE_UNKNOWN_CALL] = "unknown-call",
-        [CONTINUE_INIT_MODULE] = "init-module",
+        [CONTINUE_IMAGE] = "image-not-understood",
         [CONTINUE_DISABLED] = "modules-disabled",
         [CONTINUE_NO_PID] = "caller-not-visible",
         [CONTINUE_CALLER_GONE] = "caller-gone",
@@ -69,6 +69,8 @@ static struct json_object *module_json(const struct journal_module *module) {
         add_count(object, "joined", module->joined);
         add_count(object, "live", module->live);
         add_count(object, "behind", module->behind);
+        add_count(object, "remembered", module->remembered);
+        add_count(object, "made_up", module->made_up);
         add_count(object, "continued", module->continued);
         add_count(object, "gone", module->gone);
         add_count(object, "load_us", module->load_ns / 1000);
@@ -85,6 +87,8 @@ static void add_sum(struct journal_module *sum, const struct journal_module *mod
         sum->joined += module->joined;
         sum->live += module->live;
         sum->behind += module->behind;
+        sum->remembered += module->remembered;
+        sum->made_up += module->made_up;
         sum->continued += module->continued;
         sum->load_ns += module->load_ns;
         sum->bytes_loaded += module->bytes_loaded;
@@ -108,7 +112,8 @@ static struct json_object *totals_json(const struct journal *journal) {
         add_count(object, "answered", header->answered);
         add_count(object, "gone", header->gone);
         add_count(object, "loads", sum.loads);
-        add_count(object, "duplicates", sum.joined + sum.live + sum.behind);
+        add_count(object, "made_up", sum.made_up);
+        add_count(object, "duplicates", sum.joined + sum.live + sum.behind + sum.remembered);
         add_count(object, "load_us", sum.load_ns / 1000);
         add_count(object, "bytes_loaded", sum.bytes_loaded);
         add_count(object, "bytes_not_read", sum.bytes_saved);
@@ -195,19 +200,20 @@ static void results_text(const struct journal_module *module, char *text, size_t
 }
 
 static void write_row(FILE *stream, const char *name, const struct journal_module *module, const char *results) {
-        fprintf(stream, "%-24s %8llu %6llu %7llu %6llu %7llu %7llu %10.1f %12.1f  %s\n", name,
+        fprintf(stream, "%-24s %8llu %6llu %7llu %6llu %7llu %10llu %7llu %10.1f %12.1f  %s\n", name,
                 (unsigned long long)module->requests, (unsigned long long)module->loads,
                 (unsigned long long)module->joined, (unsigned long long)module->live,
-                (unsigned long long)module->behind, (unsigned long long)module->continued,
-                (double)module->load_ns / 1e6, (double)module->bytes_saved / 1024.0, results);
+                (unsigned long long)module->behind, (unsigned long long)module->remembered,
+                (unsigned long long)module->continued, (double)module->load_ns / 1e6,
+                (double)module->bytes_saved / 1024.0, results);
 }
 
 void report_write_table(const struct journal *journal, FILE *stream) {
         const struct journal_header *header = &journal->header;
         struct journal_module sum = sum_of(journal);
 
-        fprintf(stream, "%-24s %8s %6s %7s %6s %7s %7s %10s %12s  %s\n", "module", "requests", "loads", "joined",
-                "live", "behind", "kernel", "load ms", "KiB not read", "results of the loads");
+        fprintf(stream, "%-24s %8s %6s %7s %6s %7s %10s %7s %10s %12s  %s\n", "module", "requests", "loads", "joined",
+                "live", "behind", "remembered", "kernel", "load ms", "KiB not read", "results of the loads");
         for (uint32_t i = 0; i < JOURNAL_MODULES && journal->modules[i].used; i++) {
                 char results[256];
 

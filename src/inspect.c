@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+
+#include "journal.h"
+#include "supervisor.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+/* Callers whose memory does not answer are left to the kernel, which will have to read the same memory. */
+#define INSPECTION_LIMIT_NS (5 * 1000000000ULL)
+
+/* A large image takes its time: so much more for each MiB. */
+#define INSPECTION_MIB_NS (100 * 1000000ULL)
+
+/* Inspectors that leave the next request waiting for so long hang: one more is asked for. */
+#define INSPECTORS_HANG_NS (50 * 1000000ULL)
+
+static struct request *request_of(struct list_node *node) {
+        return container_of(node, struct request, inspecting);
+}
+
+void inspect(struct supervisor *supervisor, struct request *request, enum inspection inspection) {
+        bool whole_image = inspection == INSPECT_IMAGE || inspection == INSPECT_HASH;
+
+        request->inspection = inspection;
+        request->inspection_serial = ++supervisor->inspection_serial;
+        request->inspector = NULL;
+        request->queued_ns = journal_now_ns();
+        request->deadline_ns = request->queued_ns + INSPECTION_LIMIT_NS;
+        if (whole_image)
+                request->deadline_ns += (request->file.size >> 20) * INSPECTION_MIB_NS;
+        list_insert_before(&supervisor->inspecting, &request->inspecting);
+}
+
+static void leave(struct request *request) {
+        list_remove(&request->inspecting);
+        request->inspector = NULL;
+}
+
+void inspect_cancel(struct supervisor *supervisor, struct request *request) {
+        struct worker *worker = request->inspector;
+
+        (void)supervisor;
+        leave(request);
+        if (worker)
+                pool_drop(worker);
+}
+
+static struct job job_for(const struct request *request) {
+        static const enum job_type types[] = {
+                [INSPECT_NAME] = JOB_READ_NAME,
+                [INSPECT_PARAMS] = JOB_READ_STRING,
+                [INSPECT_IMAGE] = JOB_COPY_IMAGE,
+                [INSPECT_HASH] = JOB_HASH_IMAGE,
+        };
+        const uint64_t *args = (const uint64_t *)request->slot->notif.data.args;
+        bool image = request->call == CALL_INIT_MODULE;
+        /* init_module(image, length, params), finit_module(fd, params, flags) */
+        uint64_t params = image ? args[2] : args[1];
+
+        return (struct job){
+                .type = types[request->inspection],
+                .serial = request->inspection_serial,
+                .address = request->inspection == INSPECT_PARAMS ? params : args[0],
+                .image_length = image ? request->file.size : 0,
+        };
+}
+
+static bool give_to_inspector(struct supervisor *supervisor, struct request *request) {
+        struct job job = job_for(request);
+        struct worker *worker;
+
+        while ((worker = pool_idle(&supervisor->inspectors))) {
+                int r = pool_send(worker, &job, NULL, request->memory_fd);
+
+                if (r == 0) {
+                        request->inspector = worker;
+                        return true;
+                }
+                if (r != -EPIPE)
+                        return false;
+                pool_drop(worker);
+        }
+        return false;
+}
+
+/* The oldest request that no inspector has, or NULL. */
+static struct request *not_inspected(struct supervisor *supervisor) {
+        list_for_each_safe(node, after, &supervisor->inspecting) {
+                struct request *request = request_of(node);
+
+                if (!request->inspector)
+                        return request;
+        }
+        return NULL;
+}
+
+void inspections_send(struct supervisor *supervisor) {
+        struct pool *pool = &supervisor->inspectors;
+        struct request *request;
+
+        while ((request = not_inspected(supervisor)))
+                if (!give_to_inspector(supervisor, request))
+                        break;
+        if (!request || pool_count(pool, WORKER_STARTING) > 0)
+                return;
+        if (pool_count(pool, WORKER_BUSY) > 0 && journal_now_ns() - request->queued_ns < INSPECTORS_HANG_NS)
+                return;
+        if (pool_grow(pool, journal_now_ns()) < 0)
+                inspections_give_up(supervisor);
+}
+
+void inspections_give_up(struct supervisor *supervisor) {
+        struct request *request;
+
+        if (pool_count(&supervisor->inspectors, WORKER_BUSY) > 0 || pool_idle(&supervisor->inspectors))
+                return;
+        while ((request = not_inspected(supervisor))) {
+                leave(request);
+                request_not_inspected(supervisor, request, CONTINUE_INSPECTOR);
+        }
+}
+
+/* The one whose time is up first, or NULL. */
+static struct request *first_to_expire(struct supervisor *supervisor) {
+        struct request *first = NULL;
+
+        list_for_each_safe(node, after, &supervisor->inspecting) {
+                struct request *request = request_of(node);
+
+                if (!first || request->deadline_ns < first->deadline_ns)
+                        first = request;
+        }
+        return first;
+}
+
+uint64_t inspections_expire(struct supervisor *supervisor) {
+        uint64_t now = journal_now_ns();
+        struct request *request;
+
+        while ((request = first_to_expire(supervisor))) {
+                if (request->deadline_ns > now)
+                        return not_inspected(supervisor) ? INSPECTORS_HANG_NS : request->deadline_ns - now;
+                log_warning("the memory of thread %u cannot be read in time; its call is left to the kernel",
+                            request->slot->notif.pid);
+                inspect_cancel(supervisor, request);
+                request_not_inspected(supervisor, request, CONTINUE_INSPECTOR);
+        }
+        return UINT64_MAX;
+}
+
+static struct request *inspected_by(struct supervisor *supervisor, const struct worker *worker) {
+        list_for_each_safe(node, after, &supervisor->inspecting) {
+                struct request *request = request_of(node);
+
+                if (request->inspector == worker)
+                        return request;
+        }
+        return NULL;
+}
+
+void inspector_ready(struct pool *pool, struct worker *worker) {
+        struct supervisor *supervisor = container_of(pool, struct supervisor, inspectors);
+        struct request *request = inspected_by(supervisor, worker);
+        static char bytes[MODULE_PARAMS_MAX];
+        struct job_answer answer;
+        _cleanup_fd_ int fd = -1;
+        int r = pool_receive(worker, &answer, bytes, sizeof(bytes), &fd);
+
+        if (r > 0)
+                return;
+        if (r < 0) {
+                pool_drop(worker);
+                if (request) {
+                        leave(request);
+                        request_not_inspected(supervisor, request, CONTINUE_INSPECTOR);
+                }
+                return;
+        }
+        if (!request || answer.serial != request->inspection_serial)
+                return;
+        leave(request);
+        request_inspected(supervisor, request, &answer, bytes, &fd);
+}
