@@ -117,8 +117,13 @@ class Usage(Test):
         self.check('run', '--report=', 'true', says='--report= needs a file name')
 
     def test_later_features_are_not_there(self):
-        for option in ('--attach', '--failure-ttl=10', '--trace=x'):
+        for option in ('--attach', '--trace=x'):
             self.check('run', option, 'true', says=f"unknown or incomplete option '{option}'")
+
+    def test_failure_ttl(self):
+        for value in ('', 'x', '-1', '1.5', '3601', '99999999999999999999'):
+            self.check('run', f'--failure-ttl={value}', 'true', says=f"--failure-ttl is a number of seconds, 0 to 3600, not '{value}'")
+        self.assertEqual(run(MODGATE, 'run', '--failure-ttl=10', '--wait', 'true').returncode, 0)
 
     def test_help(self):
         for arguments in (['--help'], ['-h'], ['help'], ['help', 'run'], ['run', '--help'], ['run', '-h', 'x']):

@@ -235,7 +235,7 @@ static const struct odd_call odd_calls[] = {
         { "no-capability", without_capability },
         { "no-capability", unprivileged },
         { "other-user-namespace", in_user_namespace },
-        { "init-module", image },
+        { "image-not-understood", image },
 };
 
 static void make_odd_calls_bare(struct scripted *kit) {

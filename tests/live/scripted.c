@@ -7,19 +7,24 @@
 
 #include "scripted.h"
 
+#include <elf.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "kernel_interface.h"
+#include "module/elf.h"
 #include "scripted_private.h"
 
 #define RELEASE "6.1.0-scripted"
@@ -208,17 +213,13 @@ static int perform(struct scripted *kit, struct scripted_module *module, unsigne
         return error;
 }
 
-static int scripted_finit_module(int fd, const char *params, int flags) {
+static int load_module(const char *name, const char *label, const char *params, int flags) {
         struct scripted *kit = loaders_kit;
-        char text[96] = "", name[32], label[32];
-        struct scripted_module *module;
+        struct scripted_module *module = find_module(kit, name);
         struct scripted_load *load;
         unsigned int number;
         int error;
 
-        if (pread(fd, text, sizeof(text) - 1, 0) <= 0 || sscanf(text, "%31s %31s", name, label) != 2)
-                return -ENOEXEC;
-        module = find_module(kit, name);
         if (!module)
                 return -ENOEXEC;
         number = atomic_fetch_add(&module->loads, 1);
@@ -227,6 +228,150 @@ static int scripted_finit_module(int fd, const char *params, int flags) {
         atomic_fetch_sub(&module->running, 1);
         load->ended_ns = scripted_now_ns();
         return -error;
+}
+
+static int scripted_finit_module(int fd, const char *params, int flags) {
+        char text[96] = "", name[32], label[32];
+
+        if (pread(fd, text, sizeof(text) - 1, 0) <= 0 || sscanf(text, "%31s %31s", name, label) != 2)
+                return -ENOEXEC;
+        return load_module(name, label, params, flags);
+}
+
+/* Images */
+
+/* A module as small as they get: header, three sections with contents, section table; then what makes them differ. */
+struct image {
+        ElfW(Ehdr) header;
+        char names[64];
+        char this_module[128];
+        char modinfo[64];
+        ElfW(Shdr) sections[4];
+        char label[32];
+        char padding[8192]; /* so that there is something to copy */
+};
+
+static ElfW(Shdr) section(unsigned int name, unsigned int type, size_t offset, size_t size) {
+        return (ElfW(Shdr)){ .sh_name = name, .sh_type = type, .sh_offset = offset, .sh_size = size };
+}
+
+const char *scripted_image(struct scripted *kit, const struct scripted_module *module, const char *label) {
+        static const char names[] = "\0.shstrtab\0.gnu.linkonce.this_module\0.modinfo";
+        static char path[SCRIPTED_PATH_MAX];
+        struct image image = { 0 };
+        int fd;
+
+        memcpy(image.header.e_ident, ELFMAG, SELFMAG);
+        image.header.e_ident[EI_CLASS] = sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32;
+        image.header.e_ident[EI_DATA] = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB;
+        image.header.e_type = ET_REL;
+        image.header.e_shoff = offsetof(struct image, sections);
+        image.header.e_shentsize = sizeof(ElfW(Shdr));
+        image.header.e_shnum = 4;
+        image.header.e_shstrndx = 1;
+        memcpy(image.names, names, sizeof(names));
+        (void)snprintf(image.this_module + 3 * sizeof(void *), 32, "%s", module->name);
+        (void)snprintf(image.modinfo, sizeof(image.modinfo), "name=%s", module->name);
+        image.sections[1] = section(1, SHT_STRTAB, offsetof(struct image, names), sizeof(names));
+        image.sections[2] = section(11, SHT_PROGBITS, offsetof(struct image, this_module), sizeof(image.this_module));
+        image.sections[3] = section(37, SHT_PROGBITS, offsetof(struct image, modinfo), strlen(image.modinfo) + 1);
+        (void)snprintf(image.label, sizeof(image.label), "%s", label);
+        CHECK((size_t)snprintf(path, sizeof(path), "%s/%s-%s.image", kit->directory, module->name, label) <
+              sizeof(path));
+        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+        CHECK(fd >= 0);
+        CHECK_EQUAL(write(fd, &image, sizeof(image)), sizeof(image));
+        (void)close(fd);
+        return path;
+}
+
+struct memory {
+        const void *start;
+        size_t length;
+};
+
+static int read_memory(void *context, uint64_t offset, void *buffer, size_t size) {
+        const struct memory *memory = context;
+
+        CHECK(offset <= memory->length && size <= memory->length - offset);
+        memcpy(buffer, (const char *)memory->start + offset, size);
+        return 0;
+}
+
+static int scripted_init_module(const void *start, unsigned long length, const char *params) {
+        struct memory memory = { .start = start, .length = length };
+        const struct module_image foreign = { .length = length, .read = read_memory, .context = &memory };
+        char name[MODULE_NAME_SIZE];
+
+        if (length != sizeof(struct image) || module_elf_name(&foreign, name) < 0)
+                return -ENOEXEC;
+        return load_module(name, ((const struct image *)start)->label, params, 0);
+}
+
+/* Events: a datagram is one. Who sends it counts it first, as the kernel does. */
+
+static void uevents_address(const struct scripted *kit, struct sockaddr_un *address) {
+        *address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+        CHECK((size_t)snprintf(address->sun_path, sizeof(address->sun_path), "%s/uevents", kit->directory) <
+              sizeof(address->sun_path));
+}
+
+static int scripted_open_uevents(void) {
+        struct sockaddr_un address;
+        int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        uevents_address(loaders_kit, &address);
+        CHECK(fd >= 0);
+        CHECK_EQUAL(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+        return fd;
+}
+
+static int scripted_receive_uevent(int socket, char *buffer, size_t size, struct uevent *ret) {
+        ssize_t length = recv(socket, buffer, size, MSG_DONTWAIT);
+
+        if (length < 0)
+                return errno == EAGAIN ? 0 : -errno;
+        if (length == 1)
+                return -ENOBUFS; /* scripted_lose_uevents() */
+        return uevent_parse(buffer, (size_t)length, ret) ? 1 : 0;
+}
+
+static void send_datagram(const struct scripted *kit, const char *message, size_t length) {
+        struct sockaddr_un address;
+        int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+        uevents_address(kit, &address);
+        CHECK(fd >= 0);
+        CHECK_EQUAL(sendto(fd, message, length, 0, (struct sockaddr *)&address, sizeof(address)), length);
+        (void)close(fd);
+}
+
+void scripted_count_uevent(struct scripted *kit) {
+        char text[32];
+
+        (void)snprintf(text, sizeof(text), "%llu\n", (unsigned long long)++kit->uevent_sequence);
+        write_file(kit->uevent_seqnum, text);
+}
+
+void scripted_send_uevent(struct scripted *kit, const char *action, const char *properties) {
+        char message[1024];
+        int length = snprintf(message, sizeof(message), "%s@/devices/x%cACTION=%s%cSEQNUM=%llu%c%s", action, 0, action,
+                              0, (unsigned long long)kit->uevent_sequence, 0, properties);
+
+        CHECK(length > 0 && (size_t)length < sizeof(message) - 1);
+        for (int i = 0; i < length; i++)
+                if (message[i] == '\n')
+                        message[i] = '\0';
+        send_datagram(kit, message, (size_t)length + 1);
+}
+
+void scripted_uevent(struct scripted *kit, const char *action, const char *properties) {
+        scripted_count_uevent(kit);
+        scripted_send_uevent(kit, action, properties);
+}
+
+void scripted_lose_uevents(struct scripted *kit) {
+        send_datagram(kit, "", 1);
 }
 
 const struct kernel_interface *scripted_interface(void) {
@@ -262,6 +407,9 @@ static void make_directories(struct scripted *kit) {
         (void)snprintf(kit->log, sizeof(kit->log), "%s/log", kit->directory);
         (void)snprintf(kit->modules_disabled, sizeof(kit->modules_disabled), "%s/modules_disabled", kit->directory);
         write_file(kit->modules_disabled, "0\n");
+        (void)snprintf(kit->uevent_seqnum, sizeof(kit->uevent_seqnum), "%s/uevent_seqnum", kit->directory);
+        kit->uevent_sequence = 1000;
+        write_file(kit->uevent_seqnum, "1000\n");
         write_file(kit->log, "");
 }
 
@@ -297,7 +445,11 @@ struct scripted *scripted_new(void) {
                 .module_sysfs = kit->sysfs,
                 .modules_directory = kit->modules,
                 .modules_disabled = kit->modules_disabled,
+                .uevent_seqnum = kit->uevent_seqnum,
+                .open_uevents = scripted_open_uevents,
+                .receive_uevent = scripted_receive_uevent,
                 .finit_module = scripted_finit_module,
+                .init_module = scripted_init_module,
         };
         return kit;
 }

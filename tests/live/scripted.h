@@ -84,6 +84,8 @@ struct scripted {
         char modules[SCRIPTED_PATH_MAX];
         char sysfs[SCRIPTED_PATH_MAX];
         char modules_disabled[SCRIPTED_PATH_MAX];
+        char uevent_seqnum[SCRIPTED_PATH_MAX];
+        uint64_t uevent_sequence; /* of the last event */
         char report[SCRIPTED_PATH_MAX];
         char log[SCRIPTED_PATH_MAX]; /* what modgate's processes wrote to stderr */
         pid_t case_pid;
@@ -102,6 +104,7 @@ struct scripted_test {
         const char *name;
         void (*body)(struct scripted *kit);
         unsigned int limit_s;                  /* 0: 20 */
+        unsigned int failure_ttl_s;            /* how long failures are remembered; 0: not at all */
         void (*prepare)(struct scripted *kit); /* in the case, without a filter, before the keeper is there */
         void (*after)(struct scripted *kit, struct json_object *report); /* in the case, when all has ended */
         bool starts_itself;                                              /* the body does its own launching */
@@ -131,6 +134,25 @@ struct scripted_module *scripted_module(struct scripted *kit, const char *name);
 
 /* Another file for the same module, below the test's directory, not in the index. Returns its path (static memory). */
 const char *scripted_file(struct scripted *kit, const struct scripted_module *module, const char *label);
+
+/*
+ * An image of the module, for `scripted_call.image`: a small ELF file below the test's directory. All have the same
+ * length, and differ in their label. Returns its path (static memory).
+ */
+const char *scripted_image(struct scripted *kit, const struct scripted_module *module, const char *label);
+
+/*
+ * A uevent as the kernel sends them. `properties`: lines of KEY=VALUE besides ACTION and SEQNUM, without a newline at
+ * the end. MODALIAS=NAME leads to the module NAME.
+ */
+void scripted_uevent(struct scripted *kit, const char *action, const char *properties);
+
+/* Its two halves: the number goes up, and then the event is sent. */
+void scripted_count_uevent(struct scripted *kit);
+void scripted_send_uevent(struct scripted *kit, const char *action, const char *properties);
+
+/* The receiver hears that events were lost. */
+void scripted_lose_uevents(struct scripted *kit);
 
 /* Lets all its loads have this result. */
 void scripted_set_result(struct scripted_module *module, int error);

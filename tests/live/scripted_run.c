@@ -272,9 +272,10 @@ static void check_sums(struct json_object *report) {
         for (size_t i = 0; i < json_object_array_length(modules); i++) {
                 struct json_object *entry = json_object_array_get_idx(modules, i);
 
-                CHECK_EQUAL(member(entry, "requests"), member(entry, "loads") + member(entry, "joined") +
-                                                               member(entry, "live") + member(entry, "behind") +
-                                                               member(entry, "continued"));
+                CHECK_EQUAL(member(entry, "requests") + member(entry, "made_up"),
+                            member(entry, "loads") + member(entry, "joined") + member(entry, "live") +
+                                    member(entry, "behind") + member(entry, "remembered") + member(entry, "continued") +
+                                    member(entry, "gone"));
         }
 }
 
@@ -352,7 +353,11 @@ static void redirect_stderr(const struct scripted *kit) {
 }
 
 static _Noreturn void run_case(struct scripted *kit, const struct scripted_test *test) {
-        const struct keeper_config config = { .kernel = scripted_interface(), .report = kit->report };
+        const struct keeper_config config = {
+                .kernel = scripted_interface(),
+                .failure_ttl_ns = test->failure_ttl_s * 1000000000ULL,
+                .report = kit->report,
+        };
         int socket = -1, status;
         pid_t body;
 
