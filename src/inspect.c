@@ -84,15 +84,24 @@ static bool give_to_inspector(struct supervisor *supervisor, struct request *req
         return false;
 }
 
-/* The oldest request that no inspector has, or NULL. */
+/*
+ * The request that is next for an inspector, or NULL. Comparisons of whole images come last: there may be as many as
+ * callers, and requests for other modules must not wait for them.
+ */
 static struct request *not_inspected(struct supervisor *supervisor) {
+        struct request *comparison = NULL;
+
         list_for_each_safe(node, after, &supervisor->inspecting) {
                 struct request *request = request_of(node);
 
-                if (!request->inspector)
+                if (request->inspector)
+                        continue;
+                if (request->inspection != INSPECT_HASH)
                         return request;
+                if (!comparison)
+                        comparison = request;
         }
-        return NULL;
+        return comparison;
 }
 
 void inspections_send(struct supervisor *supervisor) {

@@ -17,6 +17,7 @@
 #include "privilege.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/memfd.h"
 
 #define READ_CHUNK 4096U
 #define HASH_CHUNK (64U << 10)
@@ -114,8 +115,8 @@ static int copy_into(int memfd, int memory, const struct job *job, struct findin
 }
 
 static int copy_image(int memory, const struct job *job, struct findings *findings) {
-        _cleanup_fd_ int memfd = memfd_create("modgate-image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        int r = memfd < 0 ? errno : copy_into(memfd, memory, job, findings);
+        _cleanup_fd_ int memfd = memfd_new("modgate-image", MFD_ALLOW_SEALING);
+        int r = memfd < 0 ? -memfd : copy_into(memfd, memory, job, findings);
 
         if (r != 0)
                 return r;

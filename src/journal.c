@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "util/fd.h"
+#include "util/memfd.h"
 
 #define OVERFLOW_NAME "(others)"
 
@@ -19,10 +20,12 @@ uint64_t journal_now_ns(void) {
 }
 
 static int map_locked(struct journal **ret_journal) {
-        _cleanup_fd_ int fd = memfd_create("modgate-journal", MFD_CLOEXEC);
+        _cleanup_fd_ int fd = memfd_new("modgate-journal", 0);
         struct journal *journal;
 
-        if (fd < 0 || ftruncate(fd, sizeof(*journal)) < 0)
+        if (fd < 0)
+                return fd;
+        if (ftruncate(fd, sizeof(*journal)) < 0)
                 return -errno;
         journal = mmap(NULL, sizeof(*journal), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
         if (journal == MAP_FAILED)

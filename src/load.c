@@ -43,8 +43,8 @@ void load_begin(struct supervisor *supervisor, struct load *load) {
                 struct request *request = container_of(dedup, struct request, dedup);
 
                 if (notify_is_waiting(&supervisor->notify, request->slot)) {
-                        load->leader = load->leader ? load->leader : request;
-                        continue;
+                        load->leader = request;
+                        break;
                 }
                 request_withdraw(supervisor, request);
                 request_release(supervisor, request);
@@ -217,6 +217,11 @@ void load_complete(struct supervisor *supervisor, struct load *load, enum job_st
                 load_begin(supervisor, container_of(next, struct load, dedup));
 }
 
+static void count_made_up(struct supervisor *supervisor, const struct load *load) {
+        if (load->made_up)
+                supervisor->journal->modules[load->module].made_up++;
+}
+
 void load_lost(struct supervisor *supervisor, struct load *load) {
         const char *name = load->dedup.key.name;
         int error;
@@ -232,6 +237,7 @@ void load_lost(struct supervisor *supervisor, struct load *load) {
                 return;
         }
         error = state == MODULE_LIVE ? 0 : EBUSY;
+        count_made_up(supervisor, load);
         journal_count_load(&supervisor->journal->modules[load->module], error, 0, load->dedup.key.file.size);
         load_complete(supervisor, load, JOB_DONE, error, CONTINUE_NOT);
 }
@@ -255,6 +261,7 @@ static void take_answer(struct supervisor *supervisor, struct load *load, struct
         pool_consume(worker, job_answer);
         load->loader = NULL;
         if (job_answer->status == JOB_DONE) {
+                count_made_up(supervisor, load);
                 journal_count_load(&supervisor->journal->modules[load->module], job_answer->error,
                                    job_answer->duration_ns, load->dedup.key.file.size);
                 remember_result(supervisor, load, job_answer->error);

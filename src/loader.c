@@ -51,15 +51,26 @@ static void perform_finit(const struct kernel_interface *kernel, const struct jo
         answer->duration_ns = journal_now_ns() - start;
 }
 
-/* The memfd is sealed: what is mapped here is what was inspected. */
+/* What is mapped here is what was inspected, and no file of anybody's: nobody can change it any more. */
+static bool is_sealed(int memfd, uint64_t length) {
+        const int wanted = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
+        int seals = fcntl(memfd, F_GET_SEALS);
+        struct stat status;
+
+        return seals >= 0 && (seals & wanted) == wanted && fstat(memfd, &status) == 0 &&
+               (uint64_t)status.st_size == length;
+}
+
 static void perform_init(const struct kernel_interface *kernel, const struct job *job, const char *params, int memfd,
                          struct job_answer *answer) {
-        void *image = mmap(NULL, job->image_length, PROT_READ, MAP_PRIVATE, memfd, 0);
+        void *image = MAP_FAILED;
         uint64_t start;
 
+        if (is_sealed(memfd, job->image_length))
+                image = mmap(NULL, job->image_length, PROT_READ, MAP_PRIVATE, memfd, 0);
         if (image == MAP_FAILED) {
                 answer->status = JOB_REFUSED;
-                answer->error = errno;
+                answer->error = EINVAL;
                 return;
         }
         start = journal_now_ns();

@@ -215,7 +215,6 @@ static bool make_up(struct supervisor *supervisor, struct failure *failure) {
         load->params_length = failure->params_length;
         failure->params = NULL;
         (void)dedup_table_offer(&supervisor->table, &failure->key, &load->dedup, &taken);
-        supervisor->journal->modules[load->module].made_up++;
         load_begin(supervisor, load);
         return true;
 }

@@ -304,8 +304,12 @@ static void give_shared_failure(struct supervisor *supervisor, struct request *r
 
 /* The comparison took its time: a remembered failure has to stand still. */
 static bool still_stands(struct supervisor *supervisor, const struct request *request) {
-        struct failure *failure = remember_find(supervisor, &request->key);
+        struct failure *failure;
 
+        /* what is being attempted again just now is no longer known */
+        if (!dedup_table_is_idle(&supervisor->table, &request->key))
+                return false;
+        failure = remember_find(supervisor, &request->key);
         if (!failure || failure->error != request->shared_error ||
             memcmp(failure->image_hash, request->shared_hash, sizeof(failure->image_hash)) != 0)
                 return false;
@@ -316,6 +320,9 @@ static bool still_stands(struct supervisor *supervisor, const struct request *re
 static void compare_image(struct supervisor *supervisor, struct request *request, const struct job_answer *answer) {
         bool same = memcmp(answer->image_hash, request->shared_hash, sizeof(answer->image_hash)) == 0;
 
+        /* another load of this name may have succeeded while the image was read */
+        if (answer_if_live(supervisor, request))
+                return;
         if (same && (!request->shared_remembered || still_stands(supervisor, request)))
                 give_shared_failure(supervisor, request);
         else
@@ -336,13 +343,28 @@ void request_share_failure(struct supervisor *supervisor, struct request *reques
                 inspect(supervisor, request, INSPECT_HASH);
 }
 
+static enum continue_reason reason_of(int error) {
+        switch (error) {
+        case ENOEXEC:
+                return CONTINUE_IMAGE;
+        case ENOMEM:
+        case ENOSPC:
+        case EMFILE:
+        case ENFILE:
+        case EACCES:
+        case EPROTO:
+                return CONTINUE_INTERNAL;
+        default:
+                return CONTINUE_MEMORY;
+        }
+}
+
 void request_inspected(struct supervisor *supervisor, struct request *request, const struct job_answer *answer,
                        const char *bytes, int *fd) {
         if (answer->status != JOB_DONE) {
                 request_not_inspected(supervisor, request,
                                       answer->status == JOB_TOO_LONG ? CONTINUE_PARAMS_TOO_LONG
-                                      : answer->error == ENOEXEC     ? CONTINUE_IMAGE
-                                                                     : CONTINUE_MEMORY);
+                                                                     : reason_of(answer->error));
                 return;
         }
         switch (request->inspection) {

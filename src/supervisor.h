@@ -219,8 +219,8 @@ struct load *load_new(struct supervisor *supervisor);
 void load_free(struct supervisor *supervisor, struct load *load);
 
 /*
- * Begins with a load that is in flight in the table and has requests: sends for the image first, where there is one.
- * Those of its requests that have gone are released; if there is none left, it ends.
+ * Begins with a load that is in flight in the table: sends for the image first, where there is one. The first of its
+ * requests that still waits is its leader; those before it have gone, and are released. If there is none left, it ends.
  */
 void load_begin(struct supervisor *supervisor, struct load *load);
 

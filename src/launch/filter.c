@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "util/fd.h"
+#include "util/memfd.h"
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
@@ -123,9 +124,9 @@ int filter_build(struct sock_filter **ret, unsigned short *ret_count) {
         if (r < 0)
                 return r;
 
-        fd = memfd_create("modgate-filter", MFD_CLOEXEC);
+        fd = memfd_new("modgate-filter", 0);
         if (fd < 0)
-                return -errno;
+                return fd;
 
         r = seccomp_export_bpf(context, fd);
         if (r < 0)

@@ -2,8 +2,8 @@
 
 /*
  * callers N FILE [FLAGS [PARAMS]]: N processes open FILE, wait for each other, and make the same finit_module call at
- * once; with `image` for FLAGS, an init_module call with the content of FILE in memory of their own. Prints "COUNT RESULT"
- * for each result, by name: OK, EEXIST, …
+ * once; with `image` for FLAGS, an init_module call with the content of FILE in memory of their own. Prints "COUNT
+ * RESULT" for each result, by name: OK, EEXIST, …
  */
 
 #include <errno.h>
