@@ -35,6 +35,10 @@ class Panicked(GuestError):
     code = 204
 
 
+class CrashedEarly(Panicked):
+    """Before the kernel came to its init: nothing that was brought along had any part in it."""
+
+
 class TimedOut(GuestError):
     code = 205
 

@@ -15,12 +15,14 @@ import subprocess
 import time
 
 from . import processes
-from .errors import GuestError, Interrupted, NoResult, Panicked, TimedOut
+from .errors import CrashedEarly, GuestError, Interrupted, NoResult, Panicked, TimedOut
 
 SERIAL_PORTS = ((0x3f8, 4), (0x2f8, 3), (0x3e8, 5))
 CONSOLE_TAIL = 25
 PANIC = b"Kernel panic - not syncing"
 PANIC_GRACE = 3
+# The kernel's last line of its own.
+INIT_STARTED = b"Run /init as init process"
 
 
 def qemu_path():
@@ -35,6 +37,7 @@ class Console:
         self._tail = collections.deque(maxlen=CONSOLE_TAIL)
         self._line = b""
         self.panicked_at = None
+        self.init_started = False
 
     def feed(self, data):
         if self._file:
@@ -42,6 +45,7 @@ class Console:
             self._file.flush()
         *lines, self._line = (self._line + data).split(b"\n")
         self._tail.extend(lines)
+        self.init_started = self.init_started or any(INIT_STARTED in line for line in lines)
         if not self.panicked_at and any(PANIC in line for line in lines):
             self.panicked_at = time.monotonic()
 
@@ -148,6 +152,8 @@ class Machine:
             selector.unregister(key.fileobj)
 
     def _fail_without_result(self):
+        if self._console.panicked_at and not self._console.init_started:
+            raise CrashedEarly("the guest's kernel panicked before its init was started", self._console.tail())
         if self._console.panicked_at:
             raise Panicked("the guest's kernel panicked", self._console.tail())
         processes.stop(self._process)

@@ -8,9 +8,10 @@ import tarfile
 import tempfile
 
 from . import build, cache, modules, overlay
-from .errors import GuestError
+from .errors import CrashedEarly, GuestError
 from .machine import Machine, qemu_path
 
+BOOTS_MAX = 3
 KERNEL_ARGUMENTS = "console=ttyS0 panic=-1 rdinit=/init"
 
 
@@ -23,17 +24,28 @@ def run(options, progress):
     directory = build.ensure(options.base, progress)
     progress.step("starting")
     with _initrd(options, directory, command) as initrd:
-        machine = Machine(os.path.join(directory, "vmlinux"), initrd.fileno(), _kernel_arguments(options),
-                          options.cpus, options.memory, options.console)
-    try:
-        progress.step("booting")
-        result = machine.run(options.timeout, progress, _Output(progress))
-    finally:
-        machine.close()
-        progress.clear()
+        result = _boot(options, directory, initrd, progress)
     if options.out:
         _unpack(result.archive(), options.out)
     return result.status
+
+
+def _boot(options, directory, initrd, progress):
+    """QEMU's emulation of several CPUs fails some kernels while these patch their own code: such a boot begins again."""
+    for attempt in range(BOOTS_MAX, 0, -1):
+        machine = Machine(os.path.join(directory, "vmlinux"), initrd.fileno(), _kernel_arguments(options),
+                          options.cpus, options.memory, options.console)
+        try:
+            progress.step("booting")
+            return machine.run(options.timeout, progress, _Output(progress))
+        except CrashedEarly as error:
+            if attempt == 1:
+                raise
+            progress.say(f"{error}; booting again")
+        finally:
+            machine.close()
+            progress.clear()
+    raise AssertionError("unreachable")
 
 
 class _Output:
