@@ -290,7 +290,7 @@ class Environment(Test):
     def test_signals_do_not_end_the_keeper(self):
         # a service manager may send anything to all of a unit
         script = ("keeper=$(pgrep -n -x modgate-keeper); for s in HUP INT QUIT USR1 USR2 ALRM TERM XCPU VTALRM PROF "
-                  "RTMIN PIPE; do kill -$s $keeper; done; sleep 0.2; kill -0 $keeper && grep -c . /proc/$keeper/status")
+                  "RTMIN PIPE; do kill -$s $keeper || exit 1; done; sleep 0.2; ! grep -q '^State:.[ZX]' /proc/$keeper/status")
         result = run(MODGATE, 'run', '--wait', 'sh', '-c', script)
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(result.stderr, '')

@@ -2,6 +2,7 @@
 """One run of a script in a guest."""
 
 import io
+import itertools
 import os
 import sys
 import tarfile
@@ -32,20 +33,19 @@ def run(options, progress):
 
 def _boot(options, directory, initrd, progress):
     """QEMU's emulation of several CPUs fails some kernels while these patch their own code: such a boot begins again."""
-    for attempt in range(BOOTS_MAX, 0, -1):
+    for boot in itertools.count(1):
         machine = Machine(os.path.join(directory, "vmlinux"), initrd.fileno(), _kernel_arguments(options),
                           options.cpus, options.memory, options.console)
         try:
             progress.step("booting")
             return machine.run(options.timeout, progress, _Output(progress))
         except CrashedEarly as error:
-            if attempt == 1:
+            if boot == BOOTS_MAX:
                 raise
             progress.say(f"{error}; booting again")
         finally:
             machine.close()
             progress.clear()
-    raise AssertionError("unreachable")
 
 
 class _Output:
