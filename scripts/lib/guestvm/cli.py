@@ -4,11 +4,11 @@
 import argparse
 import sys
 
-from . import build, processes, run
+from . import build, processes, recipe, run
 from .errors import GuestError
 from .progress import Progress
 
-RELEASES = ("12", "13", "mini12", "mini13")
+RELEASES = (*recipe.GUESTS, *("mini" + name for name in recipe.GUESTS))
 DESCRIPTION = """\
 Builds Debian guests and runs scripts in them, in QEMU's software emulation.
 """
@@ -95,21 +95,27 @@ def _base(release):
     return release.removeprefix("mini")
 
 
+def _builds(release):
+    return dict.fromkeys(recipe.GUESTS[_base(release)])
+
+
 def _build(options, progress):
-    for release in dict.fromkeys(map(_base, options.releases)):
+    for release in dict.fromkeys(build for release in options.releases for build in _builds(release)):
         build.ensure(release, Progress(f"guest {release}", options.quiet))
     progress.clear()
     return 0
 
 
 def _path(options, progress):
-    print(build.ensure(_base(options.releases[0]), progress))
+    for release in _builds(options.releases[0]):
+        print(build.ensure(release, progress))
     return 0
 
 
 def _run(options, progress):
-    options.base = _base(options.release)
-    options.mini = options.base != options.release
+    base = _base(options.release)
+    options.mini = base != options.release
+    options.userland, options.kernel = recipe.GUESTS[base]
     if options.modules and not options.mini:
         raise GuestError("--modules is for a small guest; the whole one has its modules")
     options.modules = options.modules or ["dummy"]

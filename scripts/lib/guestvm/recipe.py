@@ -13,6 +13,9 @@ FORMAT = 4
 
 SUITES = {"12": "bookworm", "13": "trixie"}
 
+# Whose root file system a guest has, and whose kernel and modules.
+GUESTS = {"12": ("12", "12"), "13": ("13", "13"), "12on13": ("12", "13")}
+
 PACKAGES = [
     "systemd", "systemd-sysv", "udev", "kmod", "procps", "strace", "busybox-static",
     # what modgate links to

@@ -22,19 +22,20 @@ def run(options, progress):
     if not os.path.isfile(options.script):
         raise GuestError(f"no such script: {options.script}")
     qemu_path()  # missing: say so before a build
-    directory = build.ensure(options.base, progress)
+    userland = build.ensure(options.userland, progress)
+    kernel = build.ensure(options.kernel, progress)
     progress.step("starting")
-    with _initrd(options, directory, command) as initrd:
-        result = _boot(options, directory, initrd, progress)
+    with _initrd(options, userland, kernel, command) as initrd:
+        result = _boot(options, kernel, initrd, progress)
     if options.out:
         _unpack(result.archive(), options.out)
     return result.status
 
 
-def _boot(options, directory, initrd, progress):
+def _boot(options, kernel, initrd, progress):
     """QEMU's emulation of several CPUs fails some kernels while these patch their own code: such a boot begins again."""
     for boot in itertools.count(1):
-        machine = Machine(os.path.join(directory, "vmlinux"), initrd.fileno(), _kernel_arguments(options),
+        machine = Machine(os.path.join(kernel, "vmlinux"), initrd.fileno(), _kernel_arguments(options),
                           options.cpus, options.memory, options.console)
         try:
             progress.step("booting")
@@ -64,15 +65,18 @@ def _kernel_arguments(options):
     return " ".join([KERNEL_ARGUMENTS, *options.append])
 
 
-def _initrd(options, directory, command):
+def _initrd(options, userland, kernel, command):
     """The archives behind each other in a file without a name: nothing is left behind, whatever happens."""
     initrd = tempfile.TemporaryFile(dir=cache.root())
-    for name in ("mini.cpio",) if options.mini else ("root.cpio", "modules.cpio"):
-        with open(os.path.join(directory, name), "rb") as f:
+    archives = [os.path.join(userland, "mini.cpio" if options.mini else "root.cpio")]
+    if not options.mini:
+        archives.append(os.path.join(kernel, "modules.cpio"))
+    for archive in archives:
+        with open(archive, "rb") as f:
             _append(f, initrd)
-    addition = overlay.Overlay(initrd, overlay.MINI_LINKS if options.mini else overlay.load_links(directory))
+    addition = overlay.Overlay(initrd, overlay.MINI_LINKS if options.mini else overlay.load_links(userland))
     if options.mini:
-        _add_mini_modules(addition, directory, options.modules)
+        _add_mini_modules(addition, kernel, options.modules)
         addition.start_at_once()
     else:
         addition.start_by_systemd()
@@ -95,9 +99,9 @@ def _append(source, target):
     target.seek(0, os.SEEK_END)
 
 
-def _add_mini_modules(addition, directory, names):
+def _add_mini_modules(addition, kernel, names):
     with tempfile.TemporaryDirectory(prefix="modgate-guest-") as work:
-        modules.pick(os.path.join(directory, "modules"), work, names)
+        modules.pick(os.path.join(kernel, "modules"), work, names)
         addition.tree(work)
 
 
