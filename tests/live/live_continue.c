@@ -321,11 +321,6 @@ static void test_caller_that_cannot_be_dumped(struct scripted *kit) {
         CHECK_EQUAL(scripted_module(kit, "alpha")->loads, 1);
 }
 
-static void after_no_continue(struct scripted *kit, struct json_object *report) {
-        (void)kit;
-        CHECK_EQUAL(scripted_continued(report), 0);
-}
-
 /* In another mount namespace the path may be anything: the descriptor counts. */
 static void leave_mount_namespace(void) {
         CHECK_EQUAL(unshare(CLONE_NEWNS | CLONE_FS), 0);
@@ -353,8 +348,8 @@ int main(int argc, char **argv) {
                   .after = after_modules_disabled },
                 { .name = "caller_that_cannot_be_dumped",
                   .body = test_caller_that_cannot_be_dumped,
-                  .after = after_no_continue },
-                { .name = "caller_elsewhere", .body = test_caller_elsewhere, .after = after_no_continue },
+                  .after = scripted_after_no_continue },
+                { .name = "caller_elsewhere", .body = test_caller_elsewhere, .after = scripted_after_no_continue },
         };
 
         return scripted_main(argc, argv, tests, SCRIPTED_COUNT(tests));

@@ -13,7 +13,7 @@
 
 #include "scripted.h"
 
-static void after_no_continue(struct scripted *kit, struct json_object *report) {
+static void after_recovered(struct scripted *kit, struct json_object *report) {
         (void)kit;
         CHECK_EQUAL(scripted_continued(report), 0);
         CHECK(scripted_number(report, "totals", "supervisor_starts") >= 2);
@@ -53,8 +53,7 @@ static void test_supervisor_killed_with_rivals(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
         struct scripted_call *first, *second, *third;
 
-        memcpy(alpha->errors, results, sizeof(results));
-        alpha->results = 3;
+        scripted_set_results(alpha, results, 3);
         alpha->delay_ms = 20;
         first = scripted_start_waiting(kit, alpha, 4);
         second = scripted_calls(kit, 4, scripted_call_with(alpha, "x=1", 0));
@@ -76,40 +75,39 @@ static void test_supervisor_killed_with_rivals(struct scripted *kit) {
         CHECK(!alpha->overlapped);
 }
 
-/* The load ends while there is nobody to hear of it. */
-static void test_answer_without_supervisor(struct scripted *kit) {
-        struct scripted_module *alpha = scripted_module(kit, "alpha");
+/* A load that ends while there is nobody to hear of it. */
+static struct scripted_call *end_unheard(struct scripted *kit, struct scripted_module *module) {
         struct scripted_call *calls;
 
-        scripted_set_result(alpha, ENODEV);
-        calls = scripted_start_waiting(kit, alpha, 16);
+        scripted_set_result(module, ENODEV);
+        calls = scripted_start_waiting(kit, module, 16);
         (void)scripted_stop(kit, "modgate-superv");
-        scripted_release(alpha);
-        scripted_await_ended(alpha, 1);
+        scripted_release(module);
+        scripted_await_ended(module, 1);
+        scripted_sleep_ms(50);
+        return calls;
+}
+
+static void check_heard(struct scripted *kit, const struct scripted_module *module, struct scripted_call *calls) {
         scripted_sleep_ms(20);
         (void)scripted_replace_supervisor(kit);
-        scripted_finish(kit, calls, 16);
-        CHECK_EQUAL(scripted_count(calls, 16, ENODEV), 16);
-        CHECK_EQUAL(alpha->loads, 1);
+        scripted_finish_all(kit, calls, 16, ENODEV);
+        CHECK_EQUAL(module->loads, 1);
+}
+
+static void test_answer_without_supervisor(struct scripted *kit) {
+        struct scripted_module *alpha = scripted_module(kit, "alpha");
+
+        check_heard(kit, alpha, end_unheard(kit, alpha));
 }
 
 /* The same, and the loader has died after its answer. */
 static void test_answer_of_a_dead_loader(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
-        struct scripted_call *calls;
+        struct scripted_call *calls = end_unheard(kit, alpha);
 
-        scripted_set_result(alpha, ENODEV);
-        calls = scripted_start_waiting(kit, alpha, 16);
-        (void)scripted_stop(kit, "modgate-superv");
-        scripted_release(alpha);
-        scripted_await_ended(alpha, 1);
-        scripted_sleep_ms(50);
         CHECK_EQUAL(kill(alpha->record[0].loader, SIGKILL), 0);
-        scripted_sleep_ms(20);
-        (void)scripted_replace_supervisor(kit);
-        scripted_finish(kit, calls, 16);
-        CHECK_EQUAL(scripted_count(calls, 16, ENODEV), 16);
-        CHECK_EQUAL(alpha->loads, 1);
+        check_heard(kit, alpha, calls);
 }
 
 #define MANY 1024U
@@ -165,13 +163,6 @@ static void test_requests_without_supervisor(struct scripted *kit) {
 #define FAILING 4U
 #define SUCCEEDING 28U
 
-static struct scripted_module *numbered(struct scripted *kit, unsigned int i) {
-        char name[16];
-
-        (void)snprintf(name, sizeof(name), "m%03u", i);
-        return scripted_module(kit, name);
-}
-
 static pid_t start_killer(struct scripted *kit) {
         pid_t pid = fork();
 
@@ -189,7 +180,7 @@ static pid_t start_killer(struct scripted *kit) {
 
 static void script_stream(struct scripted *kit) {
         for (unsigned int i = 0; i < FAILING + SUCCEEDING; i++) {
-                struct scripted_module *module = numbered(kit, i);
+                struct scripted_module *module = scripted_numbered(kit, i);
 
                 module->delay_ms = (unsigned int)scripted_random(kit, 30);
                 module->shows_coming = scripted_random(kit, 2) == 0;
@@ -211,7 +202,7 @@ static struct scripted_call random_call(struct scripted *kit, const char *unname
                 return (struct scripted_call){ .path = unnamed, .params = "" };
         if (kind < 3)
                 return scripted_call_with(scripted_module(kit, "alpha"), params[scripted_random(kit, 3)], 0);
-        return scripted_call_of(numbered(kit, (unsigned int)scripted_random(kit, FAILING + SUCCEEDING)));
+        return scripted_call_of(scripted_numbered(kit, (unsigned int)scripted_random(kit, FAILING + SUCCEEDING)));
 }
 
 static void check_answer(struct scripted *kit, const struct scripted_call *call) {
@@ -345,11 +336,6 @@ static void test_inspector_killed(struct scripted *kit) {
         }
 }
 
-static void after_inspector_killed(struct scripted *kit, struct json_object *report) {
-        (void)kit;
-        CHECK_EQUAL(scripted_continued(report), 0);
-}
-
 /* One that dies over a request: that one is left to the kernel, all others are served. */
 static void test_inspector_killed_at_work(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
@@ -432,11 +418,6 @@ static void test_loader_and_supervisor_killed(struct scripted *kit) {
 
 /* Callers */
 
-static void kill_calls(const struct scripted_call *calls, unsigned int count) {
-        for (unsigned int i = 0; i < count; i++)
-                CHECK_EQUAL(kill(calls[i].process, SIGKILL), 0);
-}
-
 static void test_callers_killed(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
         struct scripted_call *leader = scripted_start_waiting(kit, alpha, 1), *calls;
@@ -444,8 +425,8 @@ static void test_callers_killed(struct scripted *kit) {
         calls = scripted_calls(kit, 32, scripted_call_of(alpha));
         scripted_start(kit, calls, 32, 0);
         scripted_settle(kit, calls, 32);
-        kill_calls(leader, 1);
-        kill_calls(calls, 16);
+        scripted_kill(leader, 1);
+        scripted_kill(calls, 16);
         scripted_finish(kit, leader, 1);
         scripted_finish(kit, calls, 16);
         CHECK_EQUAL(alpha->running, 1);
@@ -467,7 +448,7 @@ static void test_all_callers_killed(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
         struct scripted_call *calls = scripted_start_waiting(kit, alpha, 8);
 
-        kill_calls(calls, 8);
+        scripted_kill(calls, 8);
         scripted_finish(kit, calls, 8);
         scripted_release(alpha);
         scripted_await_ended(alpha, 1);
@@ -488,7 +469,7 @@ static void test_callers_behind_killed(struct scripted *kit) {
         last = scripted_calls(kit, 4, scripted_call_with(alpha, "last", 0));
         scripted_start(kit, last, 4, 0);
         scripted_settle(kit, last, 4);
-        kill_calls(killed, 4);
+        scripted_kill(killed, 4);
         scripted_finish(kit, killed, 4);
         scripted_release(alpha);
         scripted_finish(kit, first, 2);
@@ -503,23 +484,23 @@ int main(int argc, char **argv) {
         static const struct scripted_test tests[] = {
                 { .name = "supervisor_killed_success",
                   .body = test_supervisor_killed_success,
-                  .after = after_no_continue,
+                  .after = after_recovered,
                   .counts_inexactly = true },
                 { .name = "supervisor_killed_failure",
                   .body = test_supervisor_killed_failure,
-                  .after = after_no_continue,
+                  .after = after_recovered,
                   .counts_inexactly = true },
                 { .name = "supervisor_killed_with_rivals",
                   .body = test_supervisor_killed_with_rivals,
-                  .after = after_no_continue,
+                  .after = after_recovered,
                   .counts_inexactly = true },
                 { .name = "answer_without_supervisor",
                   .body = test_answer_without_supervisor,
-                  .after = after_no_continue,
+                  .after = after_recovered,
                   .counts_inexactly = true },
                 { .name = "answer_of_a_dead_loader",
                   .body = test_answer_of_a_dead_loader,
-                  .after = after_no_continue,
+                  .after = after_recovered,
                   .counts_inexactly = true },
                 { .name = "supervisor_killed_answering",
                   .body = test_supervisor_killed_answering,
@@ -540,7 +521,7 @@ int main(int argc, char **argv) {
                   .prepare = scripted_prepare_bare,
                   .body = test_keeper_killed,
                   .loses_keeper = true },
-                { .name = "inspector_killed", .body = test_inspector_killed, .after = after_inspector_killed },
+                { .name = "inspector_killed", .body = test_inspector_killed, .after = scripted_after_no_continue },
                 { .name = "inspector_killed_at_work",
                   .prepare = scripted_prepare_bare,
                   .body = test_inspector_killed_at_work,

@@ -14,11 +14,6 @@
 #include "modgate/module.h"
 #include "scripted.h"
 
-static void set_results(struct scripted_module *module, const int *errors, unsigned int count) {
-        memcpy(module->errors, errors, count * sizeof(*errors));
-        module->results = count;
-}
-
 /* Lets a load that is held go on, when all these callers wait. */
 static void release(struct scripted *kit, struct scripted_module *module, const struct scripted_call *calls,
                     unsigned int count) {
@@ -66,7 +61,7 @@ static void test_join_failure(struct scripted *kit) {
         struct scripted_call *calls = scripted_calls(kit, 64, scripted_call_of(alpha));
         static const int results[] = { ENODEV, 0 };
 
-        set_results(alpha, results, 2);
+        scripted_set_results(alpha, results, 2);
         start_held(kit, alpha, calls, 64, 0);
         release(kit, alpha, calls, 64);
         scripted_finish(kit, calls, 64);
@@ -92,11 +87,6 @@ static void test_errnos(struct scripted *kit) {
                 CHECK_EQUAL(scripted_count(calls, 3, errors[i]), 3);
                 CHECK_EQUAL(alpha->loads, i + 1);
         }
-}
-
-static void after_errnos(struct scripted *kit, struct json_object *report) {
-        (void)kit;
-        CHECK_EQUAL(scripted_continued(report), 0);
 }
 
 static void test_threads(struct scripted *kit) {
@@ -243,7 +233,7 @@ static void test_rivals_failure(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
         struct rivals rivals;
 
-        set_results(alpha, results, RIVALS);
+        scripted_set_results(alpha, results, RIVALS);
         alpha->delay_ms = 20;
         start_rivals(kit, alpha, &rivals);
         scripted_release(alpha);
@@ -263,7 +253,7 @@ static void test_rivals_failure_then_success(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
         struct rivals rivals;
 
-        set_results(alpha, results, 2);
+        scripted_set_results(alpha, results, 2);
         start_rivals(kit, alpha, &rivals);
         scripted_release(alpha);
         finish_rivals(kit, &rivals);
@@ -282,7 +272,7 @@ static void test_replaced_file(struct scripted *kit) {
         struct scripted_call *old = scripted_calls(kit, 4, scripted_call_of(alpha));
         struct scripted_call *new = scripted_calls(kit, 4, scripted_call_of(alpha));
 
-        set_results(alpha, results, 2);
+        scripted_set_results(alpha, results, 2);
         start_held(kit, alpha, old, 4, 0);
         scripted_settle(kit, old, 4);
         CHECK_EQUAL(rename(scripted_file(kit, alpha, "updated"), alpha->path), 0);
@@ -400,18 +390,11 @@ static void test_live_meanwhile(struct scripted *kit) {
 
 #define DISTINCT 40U
 
-static struct scripted_module *numbered(struct scripted *kit, unsigned int i) {
-        char name[16];
-
-        (void)snprintf(name, sizeof(name), "m%03u", i);
-        return scripted_module(kit, name);
-}
-
 static struct scripted_call *start_distinct(struct scripted *kit, unsigned int count) {
         struct scripted_call *calls = scripted_calls(kit, count, (struct scripted_call){ .params = "" });
 
         for (unsigned int i = 0; i < count; i++)
-                calls[i].path = numbered(kit, i)->path;
+                calls[i].path = scripted_numbered(kit, i)->path;
         scripted_start(kit, calls, count, 0);
         return calls;
 }
@@ -421,7 +404,7 @@ static void test_parallel(struct scripted *kit) {
         struct scripted_call *calls;
 
         for (unsigned int i = 0; i < DISTINCT; i++)
-                numbered(kit, i)->delay_ms = 300;
+                scripted_numbered(kit, i)->delay_ms = 300;
         calls = start_distinct(kit, DISTINCT);
         scripted_finish(kit, calls, DISTINCT);
         CHECK_EQUAL(scripted_count(calls, DISTINCT, 0), DISTINCT);
@@ -434,15 +417,15 @@ static void test_fast_beside_slow(struct scripted *kit) {
         struct scripted_call *slow;
 
         for (unsigned int i = 0; i < DISTINCT; i++)
-                numbered(kit, i)->hold = 1;
+                scripted_numbered(kit, i)->hold = 1;
         slow = start_distinct(kit, DISTINCT);
         for (unsigned int i = 0; i < DISTINCT; i++)
-                scripted_await_begun(numbered(kit, i), 1);
+                scripted_await_begun(scripted_numbered(kit, i), 1);
         for (unsigned int i = 0; i < 3; i++)
                 CHECK_EQUAL(scripted_one(kit, scripted_call_of(scripted_module(kit, "beta"))), i == 0 ? 0 : EEXIST);
         for (unsigned int i = 0; i < DISTINCT; i++) {
-                CHECK_EQUAL(numbered(kit, i)->running, 1);
-                scripted_release(numbered(kit, i));
+                CHECK_EQUAL(scripted_numbered(kit, i)->running, 1);
+                scripted_release(scripted_numbered(kit, i));
         }
         scripted_finish(kit, slow, DISTINCT);
         CHECK_EQUAL(scripted_count(slow, DISTINCT, 0), DISTINCT);
@@ -455,13 +438,13 @@ static void test_more_than_loaders(struct scripted *kit) {
         unsigned int loaded = 0;
 
         for (unsigned int i = 0; i < count; i++)
-                numbered(kit, i)->hold = 1;
+                scripted_numbered(kit, i)->hold = 1;
         calls = start_distinct(kit, count);
         scripted_settle(kit, calls, count);
         CHECK_EQUAL(scripted_count(calls, count, kit->bare[0]), 12);
         for (unsigned int i = 0; i < count; i++) {
-                scripted_release(numbered(kit, i));
-                loaded += numbered(kit, i)->loads;
+                scripted_release(scripted_numbered(kit, i));
+                loaded += scripted_numbered(kit, i)->loads;
         }
         scripted_finish(kit, calls, count);
         CHECK_EQUAL(scripted_count(calls, count, 0), LOADERS_MAX);
@@ -522,16 +505,11 @@ static void test_params(struct scripted *kit) {
                 check_params(kit, string_at_the_edge(lengths[i]));
 }
 
-static void after_params(struct scripted *kit, struct json_object *report) {
-        (void)kit;
-        CHECK_EQUAL(scripted_continued(report), 0);
-}
-
 int main(int argc, char **argv) {
         static const struct scripted_test tests[] = {
                 { .name = "join_success", .body = test_join_success, .after = after_join_success },
                 { .name = "join_failure", .body = test_join_failure },
-                { .name = "errnos", .body = test_errnos, .after = after_errnos },
+                { .name = "errnos", .body = test_errnos, .after = scripted_after_no_continue },
                 { .name = "threads", .body = test_threads },
                 { .name = "many", .body = test_many },
                 { .name = "more_than_slots",
@@ -556,7 +534,7 @@ int main(int argc, char **argv) {
                   .prepare = scripted_prepare_bare,
                   .after = after_more_than_loaders },
                 { .name = "flags", .body = test_flags },
-                { .name = "params", .body = test_params, .after = after_params },
+                { .name = "params", .body = test_params, .after = scripted_after_no_continue },
         };
 
         return scripted_main(argc, argv, tests, SCRIPTED_COUNT(tests));

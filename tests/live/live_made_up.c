@@ -13,64 +13,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scripted.h"
-
-/* Longer than any test takes. */
-#define TTL_S 60U
-
-/* What is made up for comes no earlier, and an attempt that is not owed has not come by then. */
-#define QUIET_MS 500U
-#define WELL_OVER_QUIET_MS 700U
-
-#define MODULE_WENT_LIVE "SUBSYSTEM=module\nDEVPATH=/module/beta"
-
-static void set_results(struct scripted_module *module, const int *errors, unsigned int count) {
-        memcpy(module->errors, errors, count * sizeof(*errors));
-        module->results = count;
-}
-
-/* Calls of these all at once get `error`, and all loads up to now are `loads`. */
-static void check_call(struct scripted *kit, struct scripted_module *module, struct scripted_call like, int error,
-                       unsigned int loads) {
-        CHECK_EQUAL(scripted_one(kit, like), error);
-        CHECK_EQUAL(module->loads, loads);
-}
-
-/* A call of the module's own file. */
-static void check(struct scripted *kit, struct scripted_module *module, int error, unsigned int loads) {
-        check_call(kit, module, scripted_call_of(module), error, loads);
-}
-
-/* It fails, and that is remembered. */
-static struct scripted_module *remembered(struct scripted *kit, const char *name, int error) {
-        struct scripted_module *module = scripted_module(kit, name);
-
-        scripted_set_result(module, error);
-        check(kit, module, error, 1);
-        check(kit, module, error, 1);
-        return module;
-}
+#include "scripted_failures.h"
+#include "scripted_images.h"
 
 /* It was given out after a module went live. */
 static struct scripted_module *owed(struct scripted *kit, const char *name, int error) {
-        struct scripted_module *module = remembered(kit, name, error);
+        struct scripted_module *module = scripted_remembered(kit, name, error);
 
-        scripted_uevent(kit, "add", MODULE_WENT_LIVE);
+        scripted_uevent(kit, "add", SCRIPTED_MODULE_WENT_LIVE);
         CHECK_EQUAL(scripted_one(kit, scripted_call_of(module)), error);
         return module;
-}
-
-/* Its next load has ended, and the supervisor knows. */
-static void await_load(struct scripted *kit, const struct scripted_module *module, unsigned int loads) {
-        scripted_await_ended(module, loads);
-        scripted_settle(kit, NULL, 0);
-        CHECK_EQUAL(module->loads, loads);
-}
-
-static struct scripted_call image_call(struct scripted *kit, const struct scripted_module *module, const char *label) {
-        return (struct scripted_call){ .path = strdup(scripted_image(kit, module, label)),
-                                       .params = "",
-                                       .image = true };
 }
 
 /* The time limit */
@@ -79,7 +31,7 @@ static void test_time_is_up(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
 
         scripted_set_result(alpha, ENODEV);
-        check(kit, alpha, ENODEV, 1);
+        scripted_check(kit, alpha, ENODEV, 1);
         CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), ENODEV);
         CHECK(alpha->loads == 1 || scripted_now_ns() - alpha->record[0].ended_ns > 900000000U);
         scripted_sleep_ms(1100);
@@ -91,27 +43,28 @@ static void test_time_is_up(struct scripted *kit) {
 /* A module went live: made up for */
 
 static void test_made_up(struct scripted *kit) {
-        struct scripted_module *alpha = remembered(kit, "alpha", ENODEV), *gamma = remembered(kit, "gamma", ENODEV);
+        struct scripted_module *alpha = scripted_remembered(kit, "alpha", ENODEV),
+                               *gamma = scripted_remembered(kit, "gamma", ENODEV);
         uint64_t live_ns = scripted_now_ns();
 
-        scripted_uevent(kit, "add", MODULE_WENT_LIVE);
+        scripted_uevent(kit, "add", SCRIPTED_MODULE_WENT_LIVE);
         for (unsigned int i = 0; i < 5; i++)
                 CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), ENODEV);
-        await_load(kit, alpha, 2);
-        CHECK(alpha->record[1].began_ns - live_ns >= QUIET_MS * 1000000U);
+        scripted_await_load(kit, alpha, 2);
+        CHECK(alpha->record[1].began_ns - live_ns >= SCRIPTED_QUIET_MS * 1000000U);
         CHECK_EQUAL(strcmp(alpha->record[1].file, "indexed"), 0);
         /* its result stands, and nothing is owed */
-        check(kit, alpha, ENODEV, 2);
-        scripted_sleep_ms(WELL_OVER_QUIET_MS);
-        check(kit, alpha, ENODEV, 2);
+        scripted_check(kit, alpha, ENODEV, 2);
+        scripted_sleep_ms(SCRIPTED_WELL_OVER_QUIET_MS);
+        scripted_check(kit, alpha, ENODEV, 2);
         /* was given out before, but not since */
         CHECK_EQUAL(gamma->loads, 1);
         CHECK_EQUAL(scripted_one(kit, scripted_call_of(gamma)), ENODEV);
-        await_load(kit, gamma, 2);
+        scripted_await_load(kit, gamma, 2);
         /* once more, for the next one that goes live */
-        scripted_uevent(kit, "add", MODULE_WENT_LIVE);
+        scripted_uevent(kit, "add", SCRIPTED_MODULE_WENT_LIVE);
         CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), ENODEV);
-        await_load(kit, alpha, 3);
+        scripted_await_load(kit, alpha, 3);
         CHECK_EQUAL(gamma->loads, 2);
 }
 
@@ -124,15 +77,15 @@ static void after_made_up(struct scripted *kit, struct json_object *report) {
 }
 
 static void test_not_owed(struct scripted *kit) {
-        struct scripted_module *alpha = remembered(kit, "alpha", ENODEV), *beta = scripted_module(kit, "beta");
+        struct scripted_module *alpha = scripted_remembered(kit, "alpha", ENODEV), *beta = scripted_module(kit, "beta");
 
-        scripted_uevent(kit, "add", MODULE_WENT_LIVE);
+        scripted_uevent(kit, "add", SCRIPTED_MODULE_WENT_LIVE);
         scripted_uevent(kit, "add", "SUBSYSTEM=module\nSYNTH_UUID=0");
         /* this load is a later one */
         scripted_set_result(beta, ENODEV);
-        check(kit, beta, ENODEV, 1);
-        check(kit, beta, ENODEV, 1);
-        scripted_sleep_ms(WELL_OVER_QUIET_MS);
+        scripted_check(kit, beta, ENODEV, 1);
+        scripted_check(kit, beta, ENODEV, 1);
+        scripted_sleep_ms(SCRIPTED_WELL_OVER_QUIET_MS);
         CHECK_EQUAL(alpha->loads, 1);
         CHECK_EQUAL(beta->loads, 1);
 }
@@ -147,14 +100,14 @@ static void test_made_up_succeeds(struct scripted *kit) {
         static const int results[] = { ENODEV, 0 };
         struct scripted_module *alpha = scripted_module(kit, "alpha");
 
-        set_results(alpha, results, 2);
-        check_call(kit, alpha, scripted_call_with(alpha, "x=1", 2), ENODEV, 1);
-        scripted_uevent(kit, "add", MODULE_WENT_LIVE);
+        scripted_set_results(alpha, results, 2);
+        scripted_check_call(kit, alpha, scripted_call_with(alpha, "x=1", 2), ENODEV, 1);
+        scripted_uevent(kit, "add", SCRIPTED_MODULE_WENT_LIVE);
         CHECK_EQUAL(scripted_one(kit, scripted_call_with(alpha, "x=1", 2)), ENODEV);
-        await_load(kit, alpha, 2);
+        scripted_await_load(kit, alpha, 2);
         CHECK_EQUAL(strcmp(alpha->record[1].params, "x=1"), 0);
         CHECK_EQUAL(alpha->record[1].flags, 2);
-        check(kit, alpha, EEXIST, 2);
+        scripted_check(kit, alpha, EEXIST, 2);
 }
 
 static void after_made_up_succeeds(struct scripted *kit, struct json_object *report) {
@@ -168,16 +121,16 @@ static void test_made_up_from_file(struct scripted *kit) {
         struct scripted_module *alpha = owed(kit, "alpha", ENODEV);
 
         CHECK_EQUAL(rename(scripted_file(kit, alpha, "updated"), alpha->path), 0);
-        await_load(kit, alpha, 2);
+        scripted_await_load(kit, alpha, 2);
         CHECK_EQUAL(strcmp(alpha->record[1].file, "indexed"), 0);
 }
 
 static void test_made_up_is_joined(struct scripted *kit) {
-        struct scripted_module *alpha = remembered(kit, "alpha", ENODEV);
+        struct scripted_module *alpha = scripted_remembered(kit, "alpha", ENODEV);
         struct scripted_call *calls = scripted_calls(kit, 16, scripted_call_of(alpha));
 
         alpha->hold = 1;
-        scripted_uevent(kit, "add", MODULE_WENT_LIVE);
+        scripted_uevent(kit, "add", SCRIPTED_MODULE_WENT_LIVE);
         CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), ENODEV);
         scripted_await_begun(alpha, 2);
         scripted_start(kit, calls, 16, 0);
@@ -186,7 +139,7 @@ static void test_made_up_is_joined(struct scripted *kit) {
         scripted_release(alpha);
         scripted_finish(kit, calls, 16);
         CHECK_EQUAL(scripted_count(calls, 16, ENODEV), 16);
-        check(kit, alpha, ENODEV, 2);
+        scripted_check(kit, alpha, ENODEV, 2);
 }
 
 static void after_made_up_is_joined(struct scripted *kit, struct json_object *report) {
@@ -202,13 +155,13 @@ static void test_live_during_load(struct scripted *kit) {
 
         scripted_set_result(alpha, ENODEV);
         calls = scripted_start_waiting(kit, alpha, 1);
-        scripted_uevent(kit, "add", MODULE_WENT_LIVE);
+        scripted_uevent(kit, "add", SCRIPTED_MODULE_WENT_LIVE);
         scripted_release(alpha);
         scripted_finish(kit, calls, 1);
         CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), ENODEV);
-        await_load(kit, alpha, 2);
-        check(kit, alpha, ENODEV, 2);
-        scripted_sleep_ms(WELL_OVER_QUIET_MS);
+        scripted_await_load(kit, alpha, 2);
+        scripted_check(kit, alpha, ENODEV, 2);
+        scripted_sleep_ms(SCRIPTED_WELL_OVER_QUIET_MS);
         CHECK_EQUAL(alpha->loads, 2);
 }
 
@@ -220,14 +173,16 @@ static void test_no_quiet(struct scripted *kit) {
         while (alpha->loads < 2) {
                 uint64_t now_ns = scripted_now_ns();
 
-                scripted_uevent(kit, "add", MODULE_WENT_LIVE);
+                scripted_uevent(kit, "add", SCRIPTED_MODULE_WENT_LIVE);
                 longest_ns = now_ns - live_ns > longest_ns ? now_ns - live_ns : longest_ns;
                 live_ns = now_ns;
                 scripted_sleep_ms(50);
         }
-        await_load(kit, alpha, 2);
-        CHECK(alpha->record[1].began_ns - alpha->record[0].ended_ns >= 1000000000U || longest_ns > QUIET_MS * 1000000U);
-        CHECK(alpha->record[1].began_ns - live_ns < QUIET_MS * 1000000U || longest_ns > QUIET_MS * 1000000U);
+        scripted_await_load(kit, alpha, 2);
+        CHECK(alpha->record[1].began_ns - alpha->record[0].ended_ns >= 1000000000U ||
+              longest_ns > SCRIPTED_QUIET_MS * 1000000U);
+        CHECK(alpha->record[1].began_ns - live_ns < SCRIPTED_QUIET_MS * 1000000U ||
+              longest_ns > SCRIPTED_QUIET_MS * 1000000U);
 }
 
 /* What is owed is not paid by what ends the failure. */
@@ -236,8 +191,8 @@ static void test_owed_and_ended(struct scripted *kit) {
 
         scripted_uevent(kit, "add", "MODALIAS=alpha");
         scripted_uevent(kit, "remove", "SUBSYSTEM=module\nDEVPATH=/module/gamma");
-        await_load(kit, alpha, 2);
-        scripted_sleep_ms(WELL_OVER_QUIET_MS);
+        scripted_await_load(kit, alpha, 2);
+        scripted_sleep_ms(SCRIPTED_WELL_OVER_QUIET_MS);
         CHECK_EQUAL(alpha->loads, 2);
 }
 
@@ -261,7 +216,7 @@ static void test_owed_and_attempted(struct scripted *kit) {
         CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), ENODEV);
         if (too_late(alpha, 2))
                 return;
-        scripted_sleep_ms(WELL_OVER_QUIET_MS);
+        scripted_sleep_ms(SCRIPTED_WELL_OVER_QUIET_MS);
         CHECK_EQUAL(alpha->loads, 2);
 }
 
@@ -273,15 +228,15 @@ static void test_owed_and_busy(struct scripted *kit) {
         alpha->hold = 1;
         scripted_start(kit, other, 1, 0);
         scripted_await_begun(alpha, 2);
-        scripted_sleep_ms(WELL_OVER_QUIET_MS);
+        scripted_sleep_ms(SCRIPTED_WELL_OVER_QUIET_MS);
         CHECK_EQUAL(alpha->loads, 2);
         scripted_release(alpha);
         scripted_finish(kit, other, 1);
-        await_load(kit, alpha, 3);
+        scripted_await_load(kit, alpha, 3);
         CHECK(!alpha->overlapped);
         /* one of the two is the made-up one; the other way round if that came first */
         CHECK(strcmp(alpha->record[1].params, alpha->record[2].params) != 0);
-        check(kit, alpha, ENODEV, 3);
+        scripted_check(kit, alpha, ENODEV, 3);
 }
 
 /* It has gone live by other means: there is nothing to attempt. */
@@ -291,7 +246,7 @@ static void test_owed_and_live(struct scripted *kit) {
         scripted_set_state(kit, alpha, "live");
         if (too_late(alpha, 1))
                 return;
-        scripted_sleep_ms(WELL_OVER_QUIET_MS);
+        scripted_sleep_ms(SCRIPTED_WELL_OVER_QUIET_MS);
         CHECK_EQUAL(alpha->loads, 1);
 }
 
@@ -299,20 +254,20 @@ static void test_owed_and_live(struct scripted *kit) {
 
 static void test_image_made_up(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
-        struct scripted_call one = image_call(kit, alpha, "one"), two = image_call(kit, alpha, "two");
+        struct scripted_call one = scripted_image_call(kit, alpha, "one"), two = scripted_image_call(kit, alpha, "two");
 
         scripted_set_result(alpha, ENODEV);
-        check_call(kit, alpha, one, ENODEV, 1);
-        scripted_uevent(kit, "add", MODULE_WENT_LIVE);
+        scripted_check_call(kit, alpha, one, ENODEV, 1);
+        scripted_uevent(kit, "add", SCRIPTED_MODULE_WENT_LIVE);
         /* only compared, not given out */
-        check_call(kit, alpha, two, ENODEV, 2);
-        scripted_sleep_ms(WELL_OVER_QUIET_MS);
+        scripted_check_call(kit, alpha, two, ENODEV, 2);
+        scripted_sleep_ms(SCRIPTED_WELL_OVER_QUIET_MS);
         CHECK_EQUAL(alpha->loads, 2);
-        scripted_uevent(kit, "add", MODULE_WENT_LIVE);
+        scripted_uevent(kit, "add", SCRIPTED_MODULE_WENT_LIVE);
         CHECK_EQUAL(scripted_one(kit, two), ENODEV);
         /* owed to the one, remembered of the other */
         CHECK_EQUAL(scripted_one(kit, one), ENODEV);
-        await_load(kit, alpha, 4);
+        scripted_await_load(kit, alpha, 4);
         CHECK(strcmp(alpha->record[2].file, alpha->record[3].file) != 0);
 }
 
@@ -324,12 +279,12 @@ static void after_image_made_up(struct scripted *kit, struct json_object *report
 
 static void test_image_made_up_is_joined(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
-        struct scripted_call one = image_call(kit, alpha, "one"), *calls = scripted_calls(kit, 4, one);
+        struct scripted_call one = scripted_image_call(kit, alpha, "one"), *calls = scripted_calls(kit, 4, one);
 
         scripted_set_result(alpha, ENODEV);
-        check_call(kit, alpha, one, ENODEV, 1);
+        scripted_check_call(kit, alpha, one, ENODEV, 1);
         alpha->hold = 1;
-        scripted_uevent(kit, "add", MODULE_WENT_LIVE);
+        scripted_uevent(kit, "add", SCRIPTED_MODULE_WENT_LIVE);
         CHECK_EQUAL(scripted_one(kit, one), ENODEV);
         scripted_await_begun(alpha, 2);
         scripted_start(kit, calls, 4, 0);
@@ -337,26 +292,27 @@ static void test_image_made_up_is_joined(struct scripted *kit) {
         scripted_release(alpha);
         scripted_finish(kit, calls, 4);
         CHECK_EQUAL(scripted_count(calls, 4, ENODEV), 4);
-        check_call(kit, alpha, one, ENODEV, 2);
+        scripted_check_call(kit, alpha, one, ENODEV, 2);
 }
 
 int main(int argc, char **argv) {
         static const struct scripted_test tests[] = {
                 { "time_is_up", test_time_is_up, .failure_ttl_s = 1 },
-                { "made_up", test_made_up, .failure_ttl_s = TTL_S, .after = after_made_up },
-                { "not_owed", test_not_owed, .failure_ttl_s = TTL_S, .after = after_nothing_made_up },
-                { "made_up_succeeds", test_made_up_succeeds, .failure_ttl_s = TTL_S, .after = after_made_up_succeeds },
-                { "made_up_from_file", test_made_up_from_file, .failure_ttl_s = TTL_S },
-                { "made_up_is_joined", test_made_up_is_joined, .failure_ttl_s = TTL_S,
+                { "made_up", test_made_up, .failure_ttl_s = SCRIPTED_TTL_S, .after = after_made_up },
+                { "not_owed", test_not_owed, .failure_ttl_s = SCRIPTED_TTL_S, .after = after_nothing_made_up },
+                { "made_up_succeeds", test_made_up_succeeds, .failure_ttl_s = SCRIPTED_TTL_S,
+                  .after = after_made_up_succeeds },
+                { "made_up_from_file", test_made_up_from_file, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "made_up_is_joined", test_made_up_is_joined, .failure_ttl_s = SCRIPTED_TTL_S,
                   .after = after_made_up_is_joined },
-                { "live_during_load", test_live_during_load, .failure_ttl_s = TTL_S },
+                { "live_during_load", test_live_during_load, .failure_ttl_s = SCRIPTED_TTL_S },
                 { "no_quiet", test_no_quiet, .failure_ttl_s = 1 },
-                { "owed_and_ended", test_owed_and_ended, .failure_ttl_s = TTL_S, .after = after_made_up_once },
-                { "owed_and_attempted", test_owed_and_attempted, .failure_ttl_s = TTL_S },
-                { "owed_and_busy", test_owed_and_busy, .failure_ttl_s = TTL_S, .after = after_made_up_once },
-                { "owed_and_live", test_owed_and_live, .failure_ttl_s = TTL_S },
-                { "image_made_up", test_image_made_up, .failure_ttl_s = TTL_S, .after = after_image_made_up },
-                { "image_made_up_is_joined", test_image_made_up_is_joined, .failure_ttl_s = TTL_S },
+                { "owed_and_ended", test_owed_and_ended, .failure_ttl_s = SCRIPTED_TTL_S, .after = after_made_up_once },
+                { "owed_and_attempted", test_owed_and_attempted, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "owed_and_busy", test_owed_and_busy, .failure_ttl_s = SCRIPTED_TTL_S, .after = after_made_up_once },
+                { "owed_and_live", test_owed_and_live, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "image_made_up", test_image_made_up, .failure_ttl_s = SCRIPTED_TTL_S, .after = after_image_made_up },
+                { "image_made_up_is_joined", test_image_made_up_is_joined, .failure_ttl_s = SCRIPTED_TTL_S },
         };
 
         return scripted_main_at_once(argc, argv, tests, SCRIPTED_COUNT(tests));

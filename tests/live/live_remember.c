@@ -7,55 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "scripted.h"
-
-/* Longer than any test takes. */
-#define TTL_S 60U
-
-/* An attempt that is not owed has not come by then. */
-#define WELL_OVER_QUIET_MS 700U
-
-#define MODULE_WENT_LIVE "SUBSYSTEM=module\nDEVPATH=/module/beta"
-
-static void set_results(struct scripted_module *module, const int *errors, unsigned int count) {
-        memcpy(module->errors, errors, count * sizeof(*errors));
-        module->results = count;
-}
-
-/* Calls of these all at once get `error`, and all loads up to now are `loads`. */
-static void check_call(struct scripted *kit, struct scripted_module *module, struct scripted_call like, int error,
-                       unsigned int loads) {
-        CHECK_EQUAL(scripted_one(kit, like), error);
-        CHECK_EQUAL(module->loads, loads);
-}
-
-/* A call of the module's own file. */
-static void check(struct scripted *kit, struct scripted_module *module, int error, unsigned int loads) {
-        check_call(kit, module, scripted_call_of(module), error, loads);
-}
-
-/* It fails, and that is remembered. */
-static struct scripted_module *remembered(struct scripted *kit, const char *name, int error) {
-        struct scripted_module *module = scripted_module(kit, name);
-
-        scripted_set_result(module, error);
-        check(kit, module, error, 1);
-        check(kit, module, error, 1);
-        return module;
-}
-
-/* Its next load has ended, and the supervisor knows. */
-static void await_load(struct scripted *kit, const struct scripted_module *module, unsigned int loads) {
-        scripted_await_ended(module, loads);
-        scripted_settle(kit, NULL, 0);
-        CHECK_EQUAL(module->loads, loads);
-}
-
-static struct scripted_call image_call(struct scripted *kit, const struct scripted_module *module, const char *label) {
-        return (struct scripted_call){ .path = strdup(scripted_image(kit, module, label)),
-                                       .params = "",
-                                       .image = true };
-}
+#include "scripted_failures.h"
+#include "scripted_images.h"
 
 /* Given out */
 
@@ -64,7 +17,7 @@ static void test_given_out(struct scripted *kit) {
 
         scripted_set_result(alpha, ENODEV);
         for (unsigned int i = 0; i < 10; i++)
-                check(kit, alpha, ENODEV, 1);
+                scripted_check(kit, alpha, ENODEV, 1);
 }
 
 static void after_given_out(struct scripted *kit, struct json_object *report) {
@@ -78,7 +31,7 @@ static void after_given_out(struct scripted *kit, struct json_object *report) {
 }
 
 static void test_concurrent(struct scripted *kit) {
-        struct scripted_module *alpha = remembered(kit, "alpha", ENXIO), *beta = scripted_module(kit, "beta");
+        struct scripted_module *alpha = scripted_remembered(kit, "alpha", ENXIO), *beta = scripted_module(kit, "beta");
         struct scripted_call *calls = scripted_calls(kit, 64, scripted_call_of(alpha));
 
         scripted_perform(kit, calls, 64);
@@ -111,7 +64,7 @@ static void test_errnos(struct scripted *kit) {
                 char name[8];
 
                 (void)snprintf(name, sizeof(name), "m%03u", i);
-                (void)remembered(kit, name, errors[i]);
+                (void)scripted_remembered(kit, name, errors[i]);
         }
 }
 
@@ -123,8 +76,8 @@ static void test_other_errnos(struct scripted *kit) {
 
         for (unsigned int i = 0; i < SCRIPTED_COUNT(errors); i++) {
                 scripted_set_result(alpha, errors[i]);
-                check(kit, alpha, errors[i], 2 * i + 1);
-                check(kit, alpha, errors[i], 2 * i + 2);
+                scripted_check(kit, alpha, errors[i], 2 * i + 1);
+                scripted_check(kit, alpha, errors[i], 2 * i + 2);
         }
 }
 
@@ -145,9 +98,9 @@ static void test_exists(struct scripted *kit) {
         scripted_release(alpha);
         scripted_finish(kit, calls, 1);
         CHECK_EQUAL(calls->error, EEXIST);
-        check(kit, alpha, EEXIST, 1);
+        scripted_check(kit, alpha, EEXIST, 1);
         scripted_remove(kit, alpha); /* even if that remained untold */
-        check(kit, alpha, EEXIST, 2);
+        scripted_check(kit, alpha, EEXIST, 2);
 }
 
 static void after_exists(struct scripted *kit, struct json_object *report) {
@@ -158,12 +111,12 @@ static void after_exists(struct scripted *kit, struct json_object *report) {
 
 /* A module that is live comes before a failure that stands. */
 static void test_live(struct scripted *kit) {
-        struct scripted_module *alpha = remembered(kit, "alpha", ENODEV);
+        struct scripted_module *alpha = scripted_remembered(kit, "alpha", ENODEV);
 
         scripted_set_state(kit, alpha, "live");
-        check(kit, alpha, EEXIST, 1);
+        scripted_check(kit, alpha, EEXIST, 1);
         scripted_set_state(kit, alpha, "going");
-        check(kit, alpha, ENODEV, 1);
+        scripted_check(kit, alpha, ENODEV, 1);
 }
 
 static void test_off(struct scripted *kit) {
@@ -171,34 +124,34 @@ static void test_off(struct scripted *kit) {
 
         scripted_set_result(alpha, ENODEV);
         for (unsigned int i = 1; i <= 3; i++)
-                check(kit, alpha, ENODEV, i);
+                scripted_check(kit, alpha, ENODEV, i);
 }
 
 /* Whose failure it is */
 
 static void test_other_requests(struct scripted *kit) {
-        struct scripted_module *alpha = remembered(kit, "alpha", ENODEV);
+        struct scripted_module *alpha = scripted_remembered(kit, "alpha", ENODEV);
 
-        check_call(kit, alpha, scripted_call_with(alpha, "x=1", 0), ENODEV, 2);
-        check_call(kit, alpha, scripted_call_with(alpha, "", 1), ENODEV, 3);
-        check_call(kit, alpha, scripted_call_with(alpha, "x=1", 1), ENODEV, 4);
+        scripted_check_call(kit, alpha, scripted_call_with(alpha, "x=1", 0), ENODEV, 2);
+        scripted_check_call(kit, alpha, scripted_call_with(alpha, "", 1), ENODEV, 3);
+        scripted_check_call(kit, alpha, scripted_call_with(alpha, "x=1", 1), ENODEV, 4);
         /* each is remembered for itself */
-        check_call(kit, alpha, scripted_call_with(alpha, "x=1", 0), ENODEV, 4);
-        check_call(kit, alpha, scripted_call_with(alpha, "", 1), ENODEV, 4);
-        check_call(kit, alpha, scripted_call_with(alpha, "x=1", 1), ENODEV, 4);
-        check(kit, alpha, ENODEV, 4);
+        scripted_check_call(kit, alpha, scripted_call_with(alpha, "x=1", 0), ENODEV, 4);
+        scripted_check_call(kit, alpha, scripted_call_with(alpha, "", 1), ENODEV, 4);
+        scripted_check_call(kit, alpha, scripted_call_with(alpha, "x=1", 1), ENODEV, 4);
+        scripted_check(kit, alpha, ENODEV, 4);
 }
 
 static void test_replaced_file(struct scripted *kit) {
-        struct scripted_module *alpha = remembered(kit, "alpha", ENODEV);
+        struct scripted_module *alpha = scripted_remembered(kit, "alpha", ENODEV);
 
         CHECK_EQUAL(rename(scripted_file(kit, alpha, "updated"), alpha->path), 0);
-        check(kit, alpha, ENODEV, 2);
+        scripted_check(kit, alpha, ENODEV, 2);
         CHECK_EQUAL(strcmp(alpha->record[1].file, "updated"), 0);
-        check(kit, alpha, ENODEV, 2);
+        scripted_check(kit, alpha, ENODEV, 2);
         /* touched: its ctime is another one */
         CHECK_EQUAL(chmod(alpha->path, 0600), 0);
-        check(kit, alpha, ENODEV, 3);
+        scripted_check(kit, alpha, ENODEV, 3);
 }
 
 /* No event would lead to it. */
@@ -208,7 +161,7 @@ static void test_unnamed(struct scripted *kit) {
 
         scripted_set_result(alpha, ENODEV);
         for (unsigned int i = 1; i <= 3; i++)
-                check_call(kit, alpha, like, ENODEV, i);
+                scripted_check_call(kit, alpha, like, ENODEV, i);
 }
 
 /* Behind another load of its name a request gets nothing that is remembered: that load may change it. */
@@ -218,8 +171,8 @@ static void test_behind(struct scripted *kit) {
         struct scripted_call *other = scripted_calls(kit, 1, scripted_call_with(alpha, "x=1", 0));
         struct scripted_call *calls = scripted_calls(kit, 4, scripted_call_of(alpha));
 
-        set_results(alpha, results, 2);
-        check(kit, alpha, ENODEV, 1);
+        scripted_set_results(alpha, results, 2);
+        scripted_check(kit, alpha, ENODEV, 1);
         alpha->hold = 1;
         scripted_start(kit, other, 1, 0);
         scripted_await_begun(alpha, 2);
@@ -238,27 +191,28 @@ static void test_behind(struct scripted *kit) {
 
 static void test_events(struct scripted *kit) {
         static const char *const actions[] = { "add", "change", "bind", "online", "move" };
-        struct scripted_module *alpha = remembered(kit, "alpha", ENODEV), *beta = remembered(kit, "beta", ENXIO);
+        struct scripted_module *alpha = scripted_remembered(kit, "alpha", ENODEV),
+                               *beta = scripted_remembered(kit, "beta", ENXIO);
         unsigned int loads = 1;
 
         for (unsigned int i = 0; i < SCRIPTED_COUNT(actions); i++) {
                 scripted_uevent(kit, actions[i], "SUBSYSTEM=pci\nMODALIAS=alpha");
-                check(kit, alpha, ENODEV, ++loads);
-                check(kit, alpha, ENODEV, loads);
+                scripted_check(kit, alpha, ENODEV, ++loads);
+                scripted_check(kit, alpha, ENODEV, loads);
         }
-        check(kit, beta, ENXIO, 1);
+        scripted_check(kit, beta, ENXIO, 1);
 }
 
 /* Also for a module whose file is called otherwise, and for all parameters. */
 static void test_event_of_dash(struct scripted *kit) {
-        struct scripted_module *dash = remembered(kit, "with-dash", ENODEV);
+        struct scripted_module *dash = scripted_remembered(kit, "with-dash", ENODEV);
 
-        check_call(kit, dash, scripted_call_with(dash, "x=1", 0), ENODEV, 2);
+        scripted_check_call(kit, dash, scripted_call_with(dash, "x=1", 0), ENODEV, 2);
         scripted_uevent(kit, "add", "MODALIAS=with-dash");
-        check(kit, dash, ENODEV, 3);
-        check_call(kit, dash, scripted_call_with(dash, "x=1", 0), ENODEV, 4);
+        scripted_check(kit, dash, ENODEV, 3);
+        scripted_check_call(kit, dash, scripted_call_with(dash, "x=1", 0), ENODEV, 4);
         scripted_uevent(kit, "add", "MODALIAS=with_dash");
-        check(kit, dash, ENODEV, 5);
+        scripted_check(kit, dash, ENODEV, 5);
 }
 
 static void test_stands(struct scripted *kit) {
@@ -278,30 +232,31 @@ static void test_stands(struct scripted *kit) {
                 { "remove", "SUBSYSTEM=drivers" },
                 { "change", "SUBSYSTEM=module" },
         };
-        struct scripted_module *alpha = remembered(kit, "alpha", ENODEV);
+        struct scripted_module *alpha = scripted_remembered(kit, "alpha", ENODEV);
 
         for (unsigned int i = 0; i < SCRIPTED_COUNT(events); i++) {
                 scripted_uevent(kit, events[i].action, events[i].properties);
-                check(kit, alpha, ENODEV, 1);
+                scripted_check(kit, alpha, ENODEV, 1);
         }
         /* the storm of a trigger */
         for (unsigned int i = 0; i < 200; i++)
                 scripted_uevent(kit, "add", "MODALIAS=alpha\nSYNTH_UUID=0");
-        check(kit, alpha, ENODEV, 1);
+        scripted_check(kit, alpha, ENODEV, 1);
 }
 
 static void check_all_end(struct scripted *kit, void (*happen)(struct scripted *kit)) {
-        struct scripted_module *alpha = remembered(kit, "alpha", ENODEV), *beta = remembered(kit, "beta", EEXIST);
-        struct scripted_call image = image_call(kit, alpha, "image");
+        struct scripted_module *alpha = scripted_remembered(kit, "alpha", ENODEV),
+                               *beta = scripted_remembered(kit, "beta", EEXIST);
+        struct scripted_call image = scripted_image_call(kit, alpha, "image");
 
-        check_call(kit, alpha, image, ENODEV, 2);
+        scripted_check_call(kit, alpha, image, ENODEV, 2);
         happen(kit);
-        check(kit, alpha, ENODEV, 3);
-        check_call(kit, alpha, image, ENODEV, 4);
-        check(kit, beta, EEXIST, 2);
+        scripted_check(kit, alpha, ENODEV, 3);
+        scripted_check_call(kit, alpha, image, ENODEV, 4);
+        scripted_check(kit, beta, EEXIST, 2);
         /* and that is remembered again */
-        check(kit, alpha, ENODEV, 3 + 1);
-        check(kit, beta, EEXIST, 2);
+        scripted_check(kit, alpha, ENODEV, 3 + 1);
+        scripted_check(kit, beta, EEXIST, 2);
 }
 
 static void remove_module(struct scripted *kit) {
@@ -332,15 +287,15 @@ static void test_gap(struct scripted *kit) {
 
 /* What was counted may be on its way. */
 static void test_not_delivered(struct scripted *kit) {
-        struct scripted_module *alpha = remembered(kit, "alpha", ENODEV);
+        struct scripted_module *alpha = scripted_remembered(kit, "alpha", ENODEV);
 
         scripted_count_uevent(kit);
-        check(kit, alpha, ENODEV, 2);
+        scripted_check(kit, alpha, ENODEV, 2);
         scripted_send_uevent(kit, "add", "MODALIAS=beta");
-        check(kit, alpha, ENODEV, 2);
+        scripted_check(kit, alpha, ENODEV, 2);
         scripted_count_uevent(kit);
         scripted_send_uevent(kit, "add", "MODALIAS=alpha");
-        check(kit, alpha, ENODEV, 3);
+        scripted_check(kit, alpha, ENODEV, 3);
 }
 
 /* What a later load said counts, be it of a kind that is remembered or not. */
@@ -348,13 +303,13 @@ static void test_later_result(struct scripted *kit) {
         static const int results[] = { ENODEV, EBUSY, ENXIO, ENODEV };
         struct scripted_module *alpha = scripted_module(kit, "alpha");
 
-        set_results(alpha, results, 4);
-        check(kit, alpha, ENODEV, 1);
+        scripted_set_results(alpha, results, 4);
+        scripted_check(kit, alpha, ENODEV, 1);
         scripted_count_uevent(kit);
-        check(kit, alpha, EBUSY, 2);
+        scripted_check(kit, alpha, EBUSY, 2);
         scripted_send_uevent(kit, "add", "SUBSYSTEM=tty");
-        check(kit, alpha, ENXIO, 3);
-        check(kit, alpha, ENXIO, 3);
+        scripted_check(kit, alpha, ENXIO, 3);
+        scripted_check(kit, alpha, ENXIO, 3);
 }
 
 /* During the failing load */
@@ -382,8 +337,8 @@ static void test_events_during_load(struct scripted *kit) {
                 CHECK_EQUAL(scripted_count(calls, 2, ENODEV), 2);
                 if (events[i].ends)
                         loads++;
-                check(kit, alpha, ENODEV, loads);
-                check(kit, alpha, ENODEV, loads);
+                scripted_check(kit, alpha, ENODEV, loads);
+                scripted_check(kit, alpha, ENODEV, loads);
                 scripted_uevent(kit, "add", "MODALIAS=alpha");
         }
 }
@@ -397,8 +352,8 @@ static void test_lost_during_load(struct scripted *kit) {
         scripted_lose_uevents(kit);
         scripted_release(alpha);
         scripted_finish(kit, calls, 1);
-        check(kit, alpha, ENODEV, 2);
-        check(kit, alpha, ENODEV, 2);
+        scripted_check(kit, alpha, ENODEV, 2);
+        scripted_check(kit, alpha, ENODEV, 2);
 }
 
 /* Counted while it ran, delivered when it was remembered already. */
@@ -412,8 +367,8 @@ static void test_delivered_after_load(struct scripted *kit) {
         scripted_release(alpha);
         scripted_finish(kit, calls, 1);
         scripted_send_uevent(kit, "bind", "MODALIAS=alpha");
-        check(kit, alpha, ENODEV, 2);
-        check(kit, alpha, ENODEV, 2);
+        scripted_check(kit, alpha, ENODEV, 2);
+        scripted_check(kit, alpha, ENODEV, 2);
 }
 
 /* The storm */
@@ -431,13 +386,13 @@ static void test_storm(struct scripted *kit) {
                 struct scripted_call *calls = scripted_calls(kit, WAVE, scripted_call_of(alpha));
 
                 if (i == WAVES / 2)
-                        scripted_uevent(kit, "add", MODULE_WENT_LIVE);
+                        scripted_uevent(kit, "add", SCRIPTED_MODULE_WENT_LIVE);
                 scripted_perform(kit, calls, WAVE);
                 CHECK_EQUAL(scripted_count(calls, WAVE, ENODEV), WAVE);
                 CHECK(alpha->loads <= (i < WAVES / 2 ? 1 : 2));
         }
-        await_load(kit, alpha, 2);
-        scripted_sleep_ms(WELL_OVER_QUIET_MS);
+        scripted_await_load(kit, alpha, 2);
+        scripted_sleep_ms(SCRIPTED_WELL_OVER_QUIET_MS);
         CHECK_EQUAL(alpha->loads, 2);
 }
 
@@ -454,27 +409,27 @@ static void after_storm(struct scripted *kit, struct json_object *report) {
 
 static void test_images(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
-        struct scripted_call one = image_call(kit, alpha, "one"), two = image_call(kit, alpha, "two");
+        struct scripted_call one = scripted_image_call(kit, alpha, "one"), two = scripted_image_call(kit, alpha, "two");
         struct scripted_call *calls = scripted_calls(kit, 16, one), with_params = one;
 
         scripted_set_result(alpha, ENODEV);
         for (unsigned int i = 0; i < 3; i++)
-                check_call(kit, alpha, one, ENODEV, 1);
+                scripted_check_call(kit, alpha, one, ENODEV, 1);
         scripted_perform(kit, calls, 16);
         CHECK_EQUAL(scripted_count(calls, 16, ENODEV), 16);
         CHECK_EQUAL(alpha->loads, 1);
         with_params.params = "x=1";
-        check_call(kit, alpha, with_params, ENODEV, 2);
+        scripted_check_call(kit, alpha, with_params, ENODEV, 2);
         /* the latest one of a name and length is remembered */
-        check_call(kit, alpha, two, ENODEV, 3);
+        scripted_check_call(kit, alpha, two, ENODEV, 3);
         CHECK_EQUAL(strcmp(alpha->record[2].file, "two"), 0);
-        check_call(kit, alpha, two, ENODEV, 3);
-        check_call(kit, alpha, one, ENODEV, 4);
-        check_call(kit, alpha, one, ENODEV, 4);
+        scripted_check_call(kit, alpha, two, ENODEV, 3);
+        scripted_check_call(kit, alpha, one, ENODEV, 4);
+        scripted_check_call(kit, alpha, one, ENODEV, 4);
         /* a file is something else */
-        check(kit, alpha, ENODEV, 5);
+        scripted_check(kit, alpha, ENODEV, 5);
         scripted_uevent(kit, "add", "MODALIAS=alpha");
-        check_call(kit, alpha, one, ENODEV, 6);
+        scripted_check_call(kit, alpha, one, ENODEV, 6);
 }
 
 static void after_images(struct scripted *kit, struct json_object *report) {
@@ -487,19 +442,19 @@ static void after_images(struct scripted *kit, struct json_object *report) {
 
 /* A supervisor that is killed takes its memory with it, and no more. */
 static void test_killed(struct scripted *kit) {
-        struct scripted_module *alpha = remembered(kit, "alpha", ENODEV);
+        struct scripted_module *alpha = scripted_remembered(kit, "alpha", ENODEV);
 
         scripted_uevent(kit, "add", "MODALIAS=beta");
         (void)scripted_replace_supervisor(kit);
-        check(kit, alpha, ENODEV, 2);
-        check(kit, alpha, ENODEV, 2);
+        scripted_check(kit, alpha, ENODEV, 2);
+        scripted_check(kit, alpha, ENODEV, 2);
         scripted_uevent(kit, "add", "MODALIAS=beta");
-        check(kit, alpha, ENODEV, 2);
+        scripted_check(kit, alpha, ENODEV, 2);
         scripted_uevent(kit, "add", "MODALIAS=alpha");
-        check(kit, alpha, ENODEV, 3);
-        scripted_uevent(kit, "add", MODULE_WENT_LIVE);
-        check(kit, alpha, ENODEV, 3);
-        await_load(kit, alpha, 4);
+        scripted_check(kit, alpha, ENODEV, 3);
+        scripted_uevent(kit, "add", SCRIPTED_MODULE_WENT_LIVE);
+        scripted_check(kit, alpha, ENODEV, 3);
+        scripted_await_load(kit, alpha, 4);
 }
 
 /* Random events and calls, against what the rules say. Modules do not go live here: the time of that is not ours. */
@@ -533,14 +488,14 @@ static void test_random(struct scripted *kit) {
                 case 4:
                         /* what is on its way makes it a load, which changes nothing else */
                         scripted_count_uevent(kit);
-                        check(kit, modules[which], ENODEV, ++loads[which]);
+                        scripted_check(kit, modules[which], ENODEV, ++loads[which]);
                         scripted_send_uevent(kit, "change", aliases[which]);
                         stands[which] = false;
                         break;
                 default:
                         if (!stands[which])
                                 loads[which]++;
-                        check(kit, modules[which], ENODEV, loads[which]);
+                        scripted_check(kit, modules[which], ENODEV, loads[which]);
                         stands[which] = true;
                 }
         }
@@ -548,32 +503,32 @@ static void test_random(struct scripted *kit) {
 
 int main(int argc, char **argv) {
         static const struct scripted_test tests[] = {
-                { "given_out", test_given_out, .failure_ttl_s = TTL_S, .after = after_given_out },
-                { "concurrent", test_concurrent, .failure_ttl_s = TTL_S, .after = after_concurrent },
-                { "errnos", test_errnos, .failure_ttl_s = TTL_S },
-                { "other_errnos", test_other_errnos, .failure_ttl_s = TTL_S, .after = after_none_remembered },
-                { "exists", test_exists, .failure_ttl_s = TTL_S, .after = after_exists },
-                { "live", test_live, .failure_ttl_s = TTL_S },
+                { "given_out", test_given_out, .failure_ttl_s = SCRIPTED_TTL_S, .after = after_given_out },
+                { "concurrent", test_concurrent, .failure_ttl_s = SCRIPTED_TTL_S, .after = after_concurrent },
+                { "errnos", test_errnos, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "other_errnos", test_other_errnos, .failure_ttl_s = SCRIPTED_TTL_S, .after = after_none_remembered },
+                { "exists", test_exists, .failure_ttl_s = SCRIPTED_TTL_S, .after = after_exists },
+                { "live", test_live, .failure_ttl_s = SCRIPTED_TTL_S },
                 { "off", test_off, .after = after_none_remembered },
-                { "other_requests", test_other_requests, .failure_ttl_s = TTL_S },
-                { "replaced_file", test_replaced_file, .failure_ttl_s = TTL_S },
-                { "unnamed", test_unnamed, .failure_ttl_s = TTL_S },
-                { "behind", test_behind, .failure_ttl_s = TTL_S },
-                { "events", test_events, .failure_ttl_s = TTL_S },
-                { "event_of_dash", test_event_of_dash, .failure_ttl_s = TTL_S },
-                { "stands", test_stands, .failure_ttl_s = TTL_S },
-                { "module_removed", test_module_removed, .failure_ttl_s = TTL_S },
-                { "lost_events", test_lost_events, .failure_ttl_s = TTL_S },
-                { "gap", test_gap, .failure_ttl_s = TTL_S },
-                { "not_delivered", test_not_delivered, .failure_ttl_s = TTL_S },
-                { "later_result", test_later_result, .failure_ttl_s = TTL_S },
-                { "events_during_load", test_events_during_load, .failure_ttl_s = TTL_S },
-                { "lost_during_load", test_lost_during_load, .failure_ttl_s = TTL_S },
-                { "delivered_after_load", test_delivered_after_load, .failure_ttl_s = TTL_S },
-                { "storm", test_storm, .failure_ttl_s = TTL_S, .after = after_storm },
-                { "images", test_images, .failure_ttl_s = TTL_S, .after = after_images },
-                { "killed", test_killed, .failure_ttl_s = TTL_S, .counts_inexactly = true },
-                { "random", test_random, .failure_ttl_s = TTL_S },
+                { "other_requests", test_other_requests, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "replaced_file", test_replaced_file, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "unnamed", test_unnamed, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "behind", test_behind, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "events", test_events, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "event_of_dash", test_event_of_dash, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "stands", test_stands, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "module_removed", test_module_removed, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "lost_events", test_lost_events, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "gap", test_gap, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "not_delivered", test_not_delivered, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "later_result", test_later_result, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "events_during_load", test_events_during_load, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "lost_during_load", test_lost_during_load, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "delivered_after_load", test_delivered_after_load, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "storm", test_storm, .failure_ttl_s = SCRIPTED_TTL_S, .after = after_storm },
+                { "images", test_images, .failure_ttl_s = SCRIPTED_TTL_S, .after = after_images },
+                { "killed", test_killed, .failure_ttl_s = SCRIPTED_TTL_S, .counts_inexactly = true },
+                { "random", test_random, .failure_ttl_s = SCRIPTED_TTL_S },
         };
 
         return scripted_main(argc, argv, tests, SCRIPTED_COUNT(tests));

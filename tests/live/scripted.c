@@ -7,11 +7,9 @@
 
 #include "scripted.h"
 
-#include <elf.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
-#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +22,6 @@
 #include <unistd.h>
 
 #include "kernel_interface.h"
-#include "module/elf.h"
 #include "scripted_private.h"
 
 #define RELEASE "6.1.0-scripted"
@@ -72,6 +69,16 @@ uint64_t scripted_random(struct scripted *kit, uint64_t below) {
         return kit->random % below;
 }
 
+char *scripted_text(size_t length) {
+        char *text = malloc(length + 1);
+
+        CHECK(text != NULL);
+        for (size_t i = 0; i < length; i++)
+                text[i] = (char)(1 + i % 255);
+        text[length] = '\0';
+        return text;
+}
+
 /* Modules and files */
 
 static struct scripted_module *find_module(struct scripted *kit, const char *name) {
@@ -86,6 +93,13 @@ struct scripted_module *scripted_module(struct scripted *kit, const char *name) 
 
         CHECK(module != NULL);
         return module;
+}
+
+struct scripted_module *scripted_numbered(struct scripted *kit, unsigned int number) {
+        char name[16];
+
+        (void)snprintf(name, sizeof(name), "m%03u", number);
+        return scripted_module(kit, name);
 }
 
 static void write_file(const char *path, const char *text) {
@@ -171,9 +185,14 @@ static bool is_live(const struct scripted *kit, const struct scripted_module *mo
         return strcmp(text, "live") == 0;
 }
 
+void scripted_set_results(struct scripted_module *module, const int *errors, unsigned int count) {
+        CHECK(count <= SCRIPTED_COUNT(module->errors));
+        memcpy(module->errors, errors, count * sizeof(*errors));
+        module->results = count;
+}
+
 void scripted_set_result(struct scripted_module *module, int error) {
-        module->errors[0] = error;
-        module->results = 1;
+        scripted_set_results(module, &error, 1);
 }
 
 /* The loader's side */
@@ -213,7 +232,7 @@ static int perform(struct scripted *kit, struct scripted_module *module, unsigne
         return error;
 }
 
-static int load_module(const char *name, const char *label, const char *params, int flags) {
+int scripted_load(const char *name, const char *label, const char *params, int flags) {
         struct scripted *kit = loaders_kit;
         struct scripted_module *module = find_module(kit, name);
         struct scripted_load *load;
@@ -235,77 +254,7 @@ static int scripted_finit_module(int fd, const char *params, int flags) {
 
         if (pread(fd, text, sizeof(text) - 1, 0) <= 0 || sscanf(text, "%31s %31s", name, label) != 2)
                 return -ENOEXEC;
-        return load_module(name, label, params, flags);
-}
-
-/* Images */
-
-/* A module as small as they get: header, three sections with contents, section table; then what makes them differ. */
-struct image {
-        ElfW(Ehdr) header;
-        char names[64];
-        char this_module[128];
-        char modinfo[64];
-        ElfW(Shdr) sections[4];
-        char label[32];
-        char padding[8192]; /* so that there is something to copy */
-};
-
-static ElfW(Shdr) section(unsigned int name, unsigned int type, size_t offset, size_t size) {
-        return (ElfW(Shdr)){ .sh_name = name, .sh_type = type, .sh_offset = offset, .sh_size = size };
-}
-
-const char *scripted_image(struct scripted *kit, const struct scripted_module *module, const char *label) {
-        static const char names[] = "\0.shstrtab\0.gnu.linkonce.this_module\0.modinfo";
-        static char path[SCRIPTED_PATH_MAX];
-        struct image image = { 0 };
-        int fd;
-
-        memcpy(image.header.e_ident, ELFMAG, SELFMAG);
-        image.header.e_ident[EI_CLASS] = sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32;
-        image.header.e_ident[EI_DATA] = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB;
-        image.header.e_type = ET_REL;
-        image.header.e_shoff = offsetof(struct image, sections);
-        image.header.e_shentsize = sizeof(ElfW(Shdr));
-        image.header.e_shnum = 4;
-        image.header.e_shstrndx = 1;
-        memcpy(image.names, names, sizeof(names));
-        (void)snprintf(image.this_module + 3 * sizeof(void *), 32, "%s", module->name);
-        (void)snprintf(image.modinfo, sizeof(image.modinfo), "name=%s", module->name);
-        image.sections[1] = section(1, SHT_STRTAB, offsetof(struct image, names), sizeof(names));
-        image.sections[2] = section(11, SHT_PROGBITS, offsetof(struct image, this_module), sizeof(image.this_module));
-        image.sections[3] = section(37, SHT_PROGBITS, offsetof(struct image, modinfo), strlen(image.modinfo) + 1);
-        (void)snprintf(image.label, sizeof(image.label), "%s", label);
-        CHECK((size_t)snprintf(path, sizeof(path), "%s/%s-%s.image", kit->directory, module->name, label) <
-              sizeof(path));
-        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-        CHECK(fd >= 0);
-        CHECK_EQUAL(write(fd, &image, sizeof(image)), sizeof(image));
-        (void)close(fd);
-        return path;
-}
-
-struct memory {
-        const void *start;
-        size_t length;
-};
-
-static int read_memory(void *context, uint64_t offset, void *buffer, size_t size) {
-        const struct memory *memory = context;
-
-        CHECK(offset <= memory->length && size <= memory->length - offset);
-        memcpy(buffer, (const char *)memory->start + offset, size);
-        return 0;
-}
-
-static int scripted_init_module(const void *start, unsigned long length, const char *params) {
-        struct memory memory = { .start = start, .length = length };
-        const struct module_image foreign = { .length = length, .read = read_memory, .context = &memory };
-        char name[MODULE_NAME_SIZE];
-
-        if (length != sizeof(struct image) || module_elf_name(&foreign, name) < 0)
-                return -ENOEXEC;
-        return load_module(name, ((const struct image *)start)->label, params, 0);
+        return scripted_load(name, label, params, flags);
 }
 
 /* Events: a datagram is one. Who sends it counts it first, as the kernel does. */

@@ -132,14 +132,11 @@ void scripted_check_equal(const char *file, int line, const char *text, long lon
 /* The module of that name: there are alpha, beta, gamma, delta, with-dash, and m000 to m159. */
 struct scripted_module *scripted_module(struct scripted *kit, const char *name);
 
+/* That of the name m000 to m159. */
+struct scripted_module *scripted_numbered(struct scripted *kit, unsigned int number);
+
 /* Another file for the same module, below the test's directory, not in the index. Returns its path (static memory). */
 const char *scripted_file(struct scripted *kit, const struct scripted_module *module, const char *label);
-
-/*
- * An image of the module, for `scripted_call.image`: a small ELF file below the test's directory. All have the same
- * length, and differ in their label. Returns its path (static memory).
- */
-const char *scripted_image(struct scripted *kit, const struct scripted_module *module, const char *label);
 
 /*
  * A uevent as the kernel sends them. `properties`: lines of KEY=VALUE besides ACTION and SEQNUM, without a newline at
@@ -154,6 +151,9 @@ void scripted_send_uevent(struct scripted *kit, const char *action, const char *
 /* The receiver hears that events were lost. */
 void scripted_lose_uevents(struct scripted *kit);
 
+/* Lets its loads have these results, one after the other, and all later ones the last of them. */
+void scripted_set_results(struct scripted_module *module, const int *errors, unsigned int count);
+
 /* Lets all its loads have this result. */
 void scripted_set_result(struct scripted_module *module, int error);
 
@@ -162,6 +162,9 @@ void scripted_remove(struct scripted *kit, const struct scripted_module *module)
 
 /* Writes its initstate (NULL: none). */
 void scripted_set_state(struct scripted *kit, const struct scripted_module *module, const char *state);
+
+/* A string of so many bytes, of all values but NUL. To be freed. */
+char *scripted_text(size_t length);
 
 uint64_t scripted_hash(const char *text, size_t length);
 uint64_t scripted_random(struct scripted *kit, uint64_t below);
@@ -190,11 +193,24 @@ void scripted_start(struct scripted *kit, struct scripted_call *calls, unsigned 
 /* Waits until their processes have ended. */
 void scripted_finish(struct scripted *kit, struct scripted_call *calls, unsigned int count);
 
+/* `count` calls like `like`, started from processes of their own and settled. */
+struct scripted_call *scripted_start_parked(struct scripted *kit, unsigned int count, struct scripted_call like);
+
 /*
- * Callers of the module's file, whose load is held: they are known to the supervisor, and wait. To go on after
- * scripted_release().
+ * The same, and they wait for a load of the module, which begins and is held: all of them are known to the supervisor.
+ * To go on after scripted_release().
  */
+struct scripted_call *scripted_start_held(struct scripted *kit, struct scripted_module *module, unsigned int count,
+                                          struct scripted_call like);
+
+/* The same with callers of the module's file. */
 struct scripted_call *scripted_start_waiting(struct scripted *kit, struct scripted_module *module, unsigned int count);
+
+/* Waits until their processes have ended, and checks that all calls ended with `error`. */
+void scripted_finish_all(struct scripted *kit, struct scripted_call *calls, unsigned int count, int error);
+
+/* Kills the processes that make them, which have one call each. */
+void scripted_kill(const struct scripted_call *calls, unsigned int count);
 
 /* Start and finish, with processes. */
 void scripted_perform(struct scripted *kit, struct scripted_call *calls, unsigned int count);
@@ -210,6 +226,12 @@ unsigned int scripted_count(const struct scripted_call *calls, unsigned int coun
 
 /* Lets the loads of the module that are held, and all later ones, go on. */
 void scripted_release(struct scripted_module *module);
+
+/* Lets one load end. Those who begin again then find the next one held, and wait for it. */
+void scripted_release_one(struct scripted *kit, struct scripted_module *module);
+
+/* Was its `load`th load (from 0) made from the file or image of that label? */
+bool scripted_loaded_from(const struct scripted_module *module, unsigned int load, const char *label);
 
 /* Waits until that many loads of the module have begun, or have ended. */
 void scripted_await_begun(const struct scripted_module *module, unsigned int loads);
@@ -248,3 +270,6 @@ uint64_t scripted_module_number(struct json_object *report, const char *module, 
 
 /* How many requests were left to the kernel, for any reason. */
 uint64_t scripted_continued(struct json_object *report);
+
+/* An `after` of tests: none were. */
+void scripted_after_no_continue(struct scripted *kit, struct json_object *report);

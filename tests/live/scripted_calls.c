@@ -174,8 +174,17 @@ int scripted_one(struct scripted *kit, struct scripted_call like) {
         return call->error;
 }
 
-struct scripted_call *scripted_start_waiting(struct scripted *kit, struct scripted_module *module, unsigned int count) {
-        struct scripted_call *calls = scripted_calls(kit, count, scripted_call_of(module));
+struct scripted_call *scripted_start_parked(struct scripted *kit, unsigned int count, struct scripted_call like) {
+        struct scripted_call *calls = scripted_calls(kit, count, like);
+
+        scripted_start(kit, calls, count, 0);
+        scripted_settle(kit, calls, count);
+        return calls;
+}
+
+struct scripted_call *scripted_start_held(struct scripted *kit, struct scripted_module *module, unsigned int count,
+                                          struct scripted_call like) {
+        struct scripted_call *calls = scripted_calls(kit, count, like);
         unsigned int before = module->loads;
 
         module->hold = 1;
@@ -183,6 +192,20 @@ struct scripted_call *scripted_start_waiting(struct scripted *kit, struct script
         scripted_await_begun(module, before + 1);
         scripted_settle(kit, calls, count);
         return calls;
+}
+
+struct scripted_call *scripted_start_waiting(struct scripted *kit, struct scripted_module *module, unsigned int count) {
+        return scripted_start_held(kit, module, count, scripted_call_of(module));
+}
+
+void scripted_finish_all(struct scripted *kit, struct scripted_call *calls, unsigned int count, int error) {
+        scripted_finish(kit, calls, count);
+        CHECK_EQUAL(scripted_count(calls, count, error), count);
+}
+
+void scripted_kill(const struct scripted_call *calls, unsigned int count) {
+        for (unsigned int i = 0; i < count; i++)
+                CHECK_EQUAL(kill(calls[i].process, SIGKILL), 0);
 }
 
 void scripted_prepare_bare(struct scripted *kit) {
@@ -205,6 +228,19 @@ void scripted_await_begun(const struct scripted_module *module, unsigned int loa
 void scripted_await_ended(const struct scripted_module *module, unsigned int loads) {
         while (module->loads < loads || module->running > 0)
                 scripted_sleep_ms(1);
+}
+
+void scripted_release_one(struct scripted *kit, struct scripted_module *module) {
+        pid_t supervisor = scripted_stop(kit, "modgate-superv");
+
+        scripted_release(module);
+        scripted_await_ended(module, module->loads);
+        module->hold = 1;
+        CHECK_EQUAL(kill(supervisor, SIGCONT), 0);
+}
+
+bool scripted_loaded_from(const struct scripted_module *module, unsigned int load, const char *label) {
+        return strcmp(module->record[load].file, label) == 0;
 }
 
 static bool is_quiet(pid_t pid) {

@@ -33,3 +33,12 @@ bool scripted_each_process(bool (*visit)(const struct scripted_status *status, v
 
 /* Whether it is one of modgate's processes of this case. */
 bool scripted_is_ours(const struct scripted *kit, const struct scripted_status *status);
+
+/*
+ * The loader's side. A load of the module of that name, from what has that label: recorded, and done as the module's
+ * script says. Returns 0 or negative errno.
+ */
+int scripted_load(const char *name, const char *label, const char *params, int flags);
+
+/* init_module, in place of the kernel's. */
+int scripted_init_module(const void *start, unsigned long length, const char *params);

@@ -263,6 +263,11 @@ uint64_t scripted_continued(struct json_object *report) {
         return sum;
 }
 
+void scripted_after_no_continue(struct scripted *kit, struct json_object *report) {
+        (void)kit;
+        CHECK_EQUAL(scripted_continued(report), 0);
+}
+
 /* Every request has one answer, and is counted as one thing. */
 static void check_sums(struct json_object *report) {
         struct json_object *modules = child(report, "modules");
