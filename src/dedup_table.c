@@ -24,11 +24,20 @@ static void table_insert(struct dedup_table *table, const struct module_key *key
         list_insert_before(&table->loads, &load->link);
 }
 
+/* Most are the latest one; who begins again is not. */
+static void insert_in_order(struct list_node *requests, struct dedup_request *request) {
+        struct list_node *position = requests;
+
+        while (position->previous != requests && request_of(position->previous)->order > request->order)
+                position = position->previous;
+        list_insert_before(position, &request->link);
+}
+
 void dedup_table_attach(struct dedup_load *load, struct dedup_request *request) {
         request->load = load;
         request->outcome = DEDUP_WAITING;
         list_init(&request->link);
-        list_insert_before(&load->requests, &request->link);
+        insert_in_order(&load->requests, request);
 }
 
 void dedup_table_adopt(struct dedup_table *table, const struct module_key *key, struct dedup_load *load) {
@@ -47,6 +56,12 @@ static struct dedup_load *find(const struct dedup_table *table, const struct mod
                         *ret_name_is_there = true;
         }
         return NULL;
+}
+
+struct dedup_load *dedup_table_find(const struct dedup_table *table, const struct module_key *key) {
+        bool name_is_there;
+
+        return find(table, key, &name_is_there);
 }
 
 bool dedup_table_is_idle(const struct dedup_table *table, const struct module_key *key) {

@@ -31,8 +31,8 @@ enum dedup_verdict {
 };
 
 struct dedup_load {
-        struct list_node link; /* in the table, in order of arrival; or in `removed` of dedup_table_complete() */
-        struct list_node requests;
+        struct list_node link;     /* in the table, in order of arrival; or in `removed` of dedup_table_complete() */
+        struct list_node requests; /* in their order */
         struct module_key key;
         bool in_flight; /* else it waits behind another one */
 };
@@ -51,10 +51,13 @@ struct dedup_table {
 /* An empty table. */
 void dedup_table_init(struct dedup_table *table);
 
+/* The load of this key, in flight or behind another one; or NULL. */
+struct dedup_load *dedup_table_find(const struct dedup_table *table, const struct module_key *key);
+
 /*
  * Puts in a request that waits for nothing. `fresh` is memory for a load, used for DEDUP_LEAD, and for DEDUP_BEHIND if
  * it is the first of its key; it stays in the table until dedup_table_complete() or dedup_table_withdraw() gives it
- * back.
+ * back. It may be NULL if dedup_table_find() finds one.
  */
 enum dedup_verdict dedup_table_submit(struct dedup_table *table, const struct module_key *key,
                                       struct dedup_request *request, struct dedup_load *fresh);

@@ -233,6 +233,44 @@ static void test_adopt_and_attach(void **state) {
         assert_answered(fixture, 2, DEDUP_EXISTS);
 }
 
+/* A request that begins again is older than those that wait already. */
+static void test_answers_in_order(void **state) {
+        static const uint64_t orders[] = { 5, 7, 6, 1, 9, 8, 2, 4 };
+        struct fixture *fixture = *state;
+        const struct module_key key = key_of("a", 1, "", 0), other = key_of("a", 2, "", 0);
+        uint64_t last = 0;
+        struct list_node *node;
+
+        for (unsigned int i = 0; i < COUNT(orders); i++) {
+                fixture->requests[i].order = orders[i];
+                (void)dedup_table_submit(&fixture->table, i % 2 ? &key : &other, &fixture->requests[i],
+                                         &fixture->loads[i]);
+        }
+        assert_null(complete(fixture, 0, true));
+        for (unsigned int i = 0; i < COUNT(orders); i++) {
+                node = list_take_first(&fixture->answered);
+                assert_non_null(node);
+                assert_true(container_of(node, struct dedup_request, link)->order > last);
+                last = container_of(node, struct dedup_request, link)->order;
+        }
+}
+
+/* Who joins needs no load. */
+static void test_find(void **state) {
+        struct fixture *fixture = *state;
+        const struct module_key key = key_of("a", 1, "", 0), behind = key_of("a", 2, "", 0);
+
+        assert_null(dedup_table_find(&fixture->table, &key));
+        assert_int_equal(submit(fixture, 0, key), DEDUP_LEAD);
+        assert_int_equal(submit(fixture, 1, behind), DEDUP_BEHIND);
+        assert_ptr_equal(dedup_table_find(&fixture->table, &key), &fixture->loads[0]);
+        assert_ptr_equal(dedup_table_find(&fixture->table, &behind), &fixture->loads[1]);
+        assert_int_equal(dedup_table_submit(&fixture->table, &key, &fixture->requests[2], NULL), DEDUP_JOINED);
+        assert_int_equal(dedup_table_submit(&fixture->table, &behind, &fixture->requests[3], NULL), DEDUP_BEHIND);
+        assert_ptr_equal(fixture->requests[2].load, &fixture->loads[0]);
+        assert_ptr_equal(fixture->requests[3].load, &fixture->loads[1]);
+}
+
 /*
  * The model. Keys are numbers; of each it is known whether it is in flight, or since when it waits behind another one.
  * No list, and nothing of the table's code.
@@ -586,6 +624,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_without_name_only_joins, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_withdraw, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_adopt_and_attach, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_answers_in_order, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_find, set_up, tear_down),
                 cmocka_unit_test(test_random_histories),
         };
 
