@@ -240,23 +240,29 @@ static bool answer_if_remembered(struct supervisor *supervisor, struct request *
         return true;
 }
 
-/* Leads, joins, or waits behind another load of this name. */
-static void enter_table(struct supervisor *supervisor, struct request *request, const char *params, uint32_t length) {
+static struct load *load_for(struct supervisor *supervisor, struct request *request, const char *params,
+                             uint32_t length) {
         struct load *load = load_new(supervisor);
-        enum dedup_verdict verdict;
 
         if (load && load_fill(load, request, params, length) < 0) {
                 load_free(supervisor, load);
-                load = NULL;
+                return NULL;
         }
-        if (!load) {
+        return load;
+}
+
+/* Leads, joins, or waits behind another load of this name. Who joins needs no load of its own. */
+static void enter_table(struct supervisor *supervisor, struct request *request, const char *params, uint32_t length) {
+        bool joins = dedup_table_find(&supervisor->table, &request->key);
+        struct load *load = joins ? NULL : load_for(supervisor, request, params, length);
+        enum dedup_verdict verdict;
+
+        if (!joins && !load) {
                 request_continue(supervisor, request, CONTINUE_INTERNAL);
                 return;
         }
         request->state = REQUEST_WAITING;
-        verdict = dedup_table_submit(&supervisor->table, &request->key, &request->dedup, &load->dedup);
-        if (request->dedup.load != &load->dedup)
-                load_free(supervisor, load);
+        verdict = dedup_table_submit(&supervisor->table, &request->key, &request->dedup, load ? &load->dedup : NULL);
         load = container_of(request->dedup.load, struct load, dedup);
         request->slot->load_serial = load->serial;
         request->slot->load = (uint32_t)(load - supervisor->loads);

@@ -265,6 +265,37 @@ static void test_rivals_failure_then_success(struct scripted *kit) {
         CHECK_EQUAL(scripted_count(rivals.calls[3], OF_EACH, EEXIST), OF_EACH);
 }
 
+/* With no room for another load in the journal, those that are there are still joined. */
+static void test_more_than_loads(struct scripted *kit) {
+        static char params[JOURNAL_LOADS][16];
+        struct scripted_module *alpha = scripted_module(kit, "alpha");
+        struct scripted_call *first = scripted_start_waiting(kit, alpha, 1), *behind, *joiners;
+
+        behind = scripted_calls(kit, JOURNAL_LOADS, scripted_call_of(alpha));
+        for (unsigned int i = 0; i < JOURNAL_LOADS; i++) {
+                (void)snprintf(params[i], sizeof(params[i]), "x=%u", i);
+                behind[i].params = params[i];
+        }
+        scripted_start(kit, behind, JOURNAL_LOADS, 64);
+        scripted_settle(kit, behind, JOURNAL_LOADS);
+        CHECK_EQUAL(scripted_count(behind, JOURNAL_LOADS, kit->bare[0]), 1);
+        joiners = scripted_start_parked(kit, 4, scripted_call_of(alpha));
+        CHECK_EQUAL(scripted_count(joiners, 4, NOT_RETURNED), 4);
+        scripted_release(alpha);
+        scripted_finish_all(kit, first, 1, 0);
+        scripted_finish_all(kit, joiners, 4, 0);
+        scripted_finish(kit, behind, JOURNAL_LOADS);
+        CHECK_EQUAL(scripted_count(behind, JOURNAL_LOADS, EEXIST), JOURNAL_LOADS - 1);
+        CHECK_EQUAL(alpha->loads, 1);
+}
+
+static void after_more_than_loads(struct scripted *kit, struct json_object *report) {
+        (void)kit;
+        CHECK_EQUAL(scripted_number(report, "continued", "internal"), 1);
+        CHECK_EQUAL(scripted_continued(report), 1);
+        CHECK_EQUAL(scripted_module_number(report, "alpha", "joined"), 4);
+}
+
 /* Another file takes the module's place in the index while the old one is being loaded. */
 static void test_replaced_file(struct scripted *kit) {
         static const int results[] = { ENODEV, 0 };
@@ -521,6 +552,10 @@ int main(int argc, char **argv) {
                 { .name = "rivals_success", .body = test_rivals_success, .after = after_rivals_success },
                 { .name = "rivals_failure", .body = test_rivals_failure },
                 { .name = "rivals_failure_then_success", .body = test_rivals_failure_then_success },
+                { .name = "more_than_loads",
+                  .prepare = scripted_prepare_bare,
+                  .body = test_more_than_loads,
+                  .after = after_more_than_loads },
                 { .name = "replaced_file", .body = test_replaced_file },
                 { .name = "unnamed", .body = test_unnamed, .after = after_unnamed },
                 { .name = "unnamed_is_no_rival", .body = test_unnamed_is_no_rival },
