@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "module/identity.h"
 #include "util/fd.h"
@@ -108,36 +110,95 @@ enum continue_reason caller_check(const struct caller_self *self, int directory,
         return strcmp(label, self->label) == 0 ? CONTINUE_NOT : CONTINUE_LABEL;
 }
 
+/*
+ * File times come from a clock that ticks a few hundred times a second, on some file systems once in one or two. What
+ * is changed again within the same tick has the same times. Times of the future are those of a machine without a clock.
+ */
+static bool is_settled(const struct module_file *file, const struct timespec *before) {
+        const int64_t second_ns = 1000000000;
+        int64_t now_ns = before->tv_sec * second_ns + before->tv_nsec;
+        int64_t tick_ns = file->ctime_ns % second_ns == 0 ? 2 * second_ns : 1;
+
+        return file->ctime_ns + tick_ns <= now_ns || file->ctime_ns > now_ns + second_ns;
+}
+
 static enum continue_reason look_at_file(int directory, const char *link, struct caller_file *file) {
+        struct timespec before;
         struct statx status;
         ssize_t length = readlinkat(directory, link, file->path, sizeof(file->path) - 1);
 
         if (length < 0)
                 return CONTINUE_FD;
         file->path[length] = '\0';
+        (void)clock_gettime(CLOCK_REALTIME_COARSE, &before);
         if (statx(file->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &status) < 0)
                 return CONTINUE_FD;
         if (!S_ISREG(status.stx_mode) || status.stx_size == 0)
                 return CONTINUE_NOT_REGULAR;
         file->identity = module_file_from_statx(&status);
+        file->settled = is_settled(&file->identity, &before);
         return CONTINUE_NOT;
 }
 
-enum continue_reason caller_file_init(struct caller_file *file, int directory, int number) {
+/* What proc(5) says of a descriptor in fdinfo: all of it of the same open file. */
+struct description {
+        unsigned int flags;
+        int mount;
+        unsigned long inode;
+};
+
+/* Since Linux 5.14 with the inode's number; before that the mount has to do. */
+static bool read_description(int directory, int number, struct description *ret) {
+        struct description description = { 0 };
+        char name[32], text[256];
+        _cleanup_fd_ int fd = -1;
+        const char *flags, *mount, *inode;
+        ssize_t length;
+
+        (void)snprintf(name, sizeof(name), "fdinfo/%d", number);
+        fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
+        length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+        if (length < 0)
+                return false;
+        text[length] = '\0';
+        flags = strstr(text, "flags:");
+        mount = strstr(text, "mnt_id:");
+        inode = strstr(text, "ino:");
+        if (!flags || !mount)
+                return false;
+        description.flags = (unsigned int)strtoul(flags + strlen("flags:"), NULL, 8);
+        description.mount = (int)strtol(mount + strlen("mnt_id:"), NULL, 10);
+        description.inode = inode ? strtoul(inode + strlen("ino:"), NULL, 10) : 0;
+        *ret = description;
+        return true;
+}
+
+/*
+ * The number may stand for another file with every look, if another thread uses it again. What counts is that, during
+ * the call, it was a descriptor open for reading of the file that we have.
+ */
+static bool is_readable(const struct caller_self *self, int directory, int number, const struct caller_file *file) {
+        struct description theirs, ours;
+        _cleanup_fd_ int own = openat(self->proc, "self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        if (own < 0 || !read_description(directory, number, &theirs) || !read_description(own, file->fd, &ours))
+                return false;
+        return !(theirs.flags & O_PATH) && (theirs.flags & O_ACCMODE) != O_WRONLY && theirs.mount == ours.mount &&
+               theirs.inode == ours.inode;
+}
+
+enum continue_reason caller_file_init(struct caller_file *file, const struct caller_self *self, int directory,
+                                      int number) {
         enum continue_reason reason;
-        struct stat link_status;
         char link[32];
 
-        file->fd = -1;
         (void)snprintf(link, sizeof(link), "fd/%d", number);
-        /* proc(5): the owner's r and w bits of the link are the descriptor's; an O_PATH one has neither */
-        if (number < 0 || fstatat(directory, link, &link_status, AT_SYMLINK_NOFOLLOW) < 0 ||
-            !(link_status.st_mode & S_IRUSR))
-                return CONTINUE_FD;
-        file->fd = openat(directory, link, O_PATH | O_CLOEXEC);
+        file->fd = number < 0 ? -1 : openat(directory, link, O_PATH | O_CLOEXEC);
         if (file->fd < 0)
                 return CONTINUE_FD;
         reason = look_at_file(directory, link, file);
+        if (reason == CONTINUE_NOT && !is_readable(self, directory, number, file))
+                reason = CONTINUE_FD;
         if (reason != CONTINUE_NOT)
                 caller_file_deinit(file);
         return reason;

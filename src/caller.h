@@ -2,13 +2,14 @@
 #pragma once
 
 /*
- * What the supervisor may know of a caller without ever waiting for it: only readlink, lstat, O_PATH opens and
- * statx(AT_STATX_DONT_SYNC) below /proc/TID. A file of a dead FUSE or network server would hang anything else, beyond
+ * What the supervisor may know of a caller without ever waiting for it: only readlink, O_PATH opens,
+ * statx(AT_STATX_DONT_SYNC) and fdinfo below /proc/TID. A file of a dead FUSE server would hang anything else, beyond
  * SIGKILL. Needs CAP_SYS_PTRACE.
  *
  * All of it is only true if the request is still valid afterwards: thread ids are used again.
  */
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "modgate/journal.h"
@@ -27,6 +28,7 @@ struct caller_self {
 struct caller_file {
         int fd; /* O_PATH, owned */
         struct module_file identity;
+        bool settled;               /* if false, it may still change without another identity */
         char path[CALLER_PATH_MAX]; /* as the kernel prints it: in another mount namespace it may mean another file */
 };
 
@@ -47,11 +49,11 @@ int caller_open(const struct caller_self *self, pid_t tid);
 enum continue_reason caller_check(const struct caller_self *self, int directory, pid_t tid);
 
 /*
- * Descriptor `number` of the caller, if it is a regular, non-empty file that is open for reading (the mode of the link
- * in /proc/TID/fd shows that). Returns CONTINUE_NOT and fills `file` (to be freed with caller_file_deinit()), else why
- * not.
+ * Descriptor `number` of the caller, if it is a regular, non-empty file that is open for reading. Returns CONTINUE_NOT
+ * and fills `file` (to be freed with caller_file_deinit()), else why not.
  */
-enum continue_reason caller_file_init(struct caller_file *file, int directory, int number);
+enum continue_reason caller_file_init(struct caller_file *file, const struct caller_self *self, int directory,
+                                      int number);
 
 /* Closes the descriptor. */
 void caller_file_deinit(struct caller_file *file);

@@ -86,10 +86,12 @@ static enum continue_reason look_at_file(struct supervisor *supervisor, struct r
 
         if ((uint32_t)data->args[2] & ~KNOWN_FLAGS)
                 return CONTINUE_FLAGS;
-        reason = caller_file_init(&file, directory, (int)data->args[0]);
+        reason = caller_file_init(&file, &supervisor->self, directory, (int)data->args[0]);
         if (reason != CONTINUE_NOT)
                 return reason;
         request->file = file.identity;
+        if (!file.settled)
+                request->file.ctime_ns = -(int64_t)request->slot->order; /* nobody's duplicate */
         request->file_fd = fd_steal(&file.fd);
         indexed = module_index_name(&supervisor->index, file.path, &file.identity, request->name);
         slash = strrchr(file.path, '/');

@@ -20,7 +20,7 @@ struct module_file {
         uint64_t device; /* major << 32 | minor */
         uint64_t inode;
         uint64_t size;    /* bytes */
-        int64_t ctime_ns; /* nanoseconds since the epoch */
+        int64_t ctime_ns; /* nanoseconds since the epoch; negative: a number that no other call's file has */
         int64_t mtime_ns;
 };
 

@@ -121,6 +121,10 @@ static void add_module(struct scripted *kit, const char *name) {
         write_file(module->path, text);
 }
 
+void scripted_let_file_settle(void) {
+        scripted_sleep_ms(20);
+}
+
 const char *scripted_file(struct scripted *kit, const struct scripted_module *module, const char *label) {
         static char path[SCRIPTED_PATH_MAX];
         char text[64];
@@ -128,6 +132,7 @@ const char *scripted_file(struct scripted *kit, const struct scripted_module *mo
         (void)snprintf(path, sizeof(path), "%s/%s.ko", kit->directory, label);
         (void)snprintf(text, sizeof(text), "%s %s\n", module->name, label);
         write_file(path, text);
+        scripted_let_file_settle();
         return path;
 }
 
@@ -296,10 +301,14 @@ static void send_datagram(const struct scripted *kit, const char *message, size_
 }
 
 void scripted_count_uevent(struct scripted *kit) {
+        int fd = open(kit->uevent_seqnum, O_WRONLY | O_CLOEXEC), length;
         char text[32];
 
-        (void)snprintf(text, sizeof(text), "%llu\n", (unsigned long long)++kit->uevent_sequence);
-        write_file(kit->uevent_seqnum, text);
+        /* in place: a supervisor that has just been started may read it now */
+        length = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)++kit->uevent_sequence);
+        CHECK(fd >= 0);
+        CHECK_EQUAL(pwrite(fd, text, (size_t)length, 0), length);
+        (void)close(fd);
 }
 
 void scripted_send_uevent(struct scripted *kit, const char *action, const char *properties) {

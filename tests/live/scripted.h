@@ -135,6 +135,12 @@ struct scripted_module *scripted_module(struct scripted *kit, const char *name);
 /* That of the name m000 to m159. */
 struct scripted_module *scripted_numbered(struct scripted *kit, unsigned int number);
 
+/*
+ * Returns when file times have moved on: a call of a file that was changed a moment ago is nobody's duplicate, since it
+ * might change again without a sign.
+ */
+void scripted_let_file_settle(void);
+
 /* Another file for the same module, below the test's directory, not in the index. Returns its path (static memory). */
 const char *scripted_file(struct scripted *kit, const struct scripted_module *module, const char *label);
 
@@ -273,3 +279,15 @@ uint64_t scripted_continued(struct json_object *report);
 
 /* An `after` of tests: none were. */
 void scripted_after_no_continue(struct scripted *kit, struct json_object *report);
+
+/* Callers of their own making */
+
+/*
+ * `count` processes that each run `make` and end; what it returns (0 or errno) is the result of their call. They are
+ * not let go together.
+ */
+struct scripted_call *scripted_start_own(struct scripted *kit, unsigned int count, int (*make)(void *context),
+                                         void *context);
+
+/* One such process; returns its result. */
+int scripted_own(struct scripted *kit, int (*make)(void *context), void *context);

@@ -240,7 +240,7 @@ void scripted_release_one(struct scripted *kit, struct scripted_module *module) 
 }
 
 bool scripted_loaded_from(const struct scripted_module *module, unsigned int load, const char *label) {
-        return strcmp(module->record[load].file, label) == 0;
+        return strcmp(module->record[load % SCRIPTED_LOADS].file, label) == 0;
 }
 
 static bool is_quiet(pid_t pid) {
@@ -270,4 +270,38 @@ void scripted_settle(struct scripted *kit, const struct scripted_call *calls, un
                 if (scripted_each_process(is_busy, kit))
                         quiet = 0;
         }
+}
+
+static _Noreturn void run_own(struct scripted *kit, struct scripted_call *call, int (*make)(void *context),
+                              void *context, pid_t parent) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+                _exit(EXIT_FAILURE);
+        call->thread = gettid();
+        call->error = make(context);
+        call->rank = atomic_fetch_add(&kit->rank, 1) + 1;
+        _exit(EXIT_SUCCESS);
+}
+
+struct scripted_call *scripted_start_own(struct scripted *kit, unsigned int count, int (*make)(void *context),
+                                         void *context) {
+        struct scripted_call *calls = scripted_calls(kit, count, (struct scripted_call){ 0 });
+        pid_t parent = getpid();
+
+        for (unsigned int i = 0; i < count; i++) {
+                pid_t pid = fork();
+
+                CHECK(pid >= 0);
+                if (pid == 0)
+                        run_own(kit, &calls[i], make, context, parent);
+                calls[i].process = pid;
+        }
+        return calls;
+}
+
+int scripted_own(struct scripted *kit, int (*make)(void *context), void *context) {
+        struct scripted_call *call = scripted_start_own(kit, 1, make, context);
+
+        scripted_finish(kit, call, 1);
+        return call->error;
 }
