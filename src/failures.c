@@ -27,6 +27,7 @@ void failure_free(struct failure *failure) {
 static void take_out(struct failures *failures, struct failure *failure) {
         list_remove(&failure->link);
         failures->count--;
+        failures->bytes -= failure->bytes;
 }
 
 static void forget(struct failures *failures, struct failure *failure) {
@@ -50,6 +51,7 @@ static void insert(struct failures *failures, struct failure *failure) {
         list_init(&failure->link);
         list_insert_before(&failures->entries, &failure->link);
         failures->count++;
+        failures->bytes += failure->bytes;
 }
 
 bool failures_may_remember(const struct failures *failures, int error, bool live) {
@@ -78,15 +80,24 @@ void failures_attempted(struct failures *failures, const struct module_key *key,
         }
 }
 
-/* Room for one more, at the cost of the oldest one that is not owed. */
-static bool make_room(struct failures *failures) {
+static bool has_room(const struct failures *failures, uint64_t bytes) {
+        return failures->count < FAILURES_MAX && failures->bytes + bytes <= FAILURES_BYTES_MAX;
+}
+
+/* Room for one more, at the cost of the oldest ones that are not owed. */
+static bool make_room(struct failures *failures, uint64_t bytes) {
+        if (bytes > FAILURE_BYTES_MAX)
+                return false;
         list_for_each_safe(node, after, &failures->entries) {
-                if (failures->count < FAILURES_MAX)
+                struct failure *failure = failure_of(node);
+
+                if (has_room(failures, bytes))
                         return true;
-                if (!failure_of(node)->owed)
-                        forget(failures, failure_of(node));
+                /* one without an image is only worth it if there are too many */
+                if (!failure->owed && (failure->bytes > 0 || failures->count == FAILURES_MAX))
+                        forget(failures, failure);
         }
-        return failures->count < FAILURES_MAX;
+        return has_room(failures, bytes);
 }
 
 void failures_remember(struct failures *failures, const struct failure *failure, uint64_t now_ns) {
@@ -96,7 +107,7 @@ void failures_remember(struct failures *failures, const struct failure *failure,
         old = find(failures, &failure->key);
         if (old)
                 end(failures, old); /* another image */
-        entry = make_room(failures) ? malloc(sizeof(*entry)) : NULL;
+        entry = make_room(failures, failure->bytes) ? malloc(sizeof(*entry)) : NULL;
         if (!entry) {
                 fd_close(failure->file_fd);
                 free(failure->params);

@@ -3,9 +3,10 @@
 /*
  * When a failure still stands: src/failures.h has the rules, this is where the events come from.
  *
- * The kernel counts an event before it sends it. So whoever has seen all events up to the number that
- * /sys/kernel/uevent_seqnum shows knows of everything that had happened when it was read: only then is a failure given
- * out.
+ * The kernel counts an event when it has happened, and before it sends it. So what was counted when a load began, as
+ * /sys/kernel/uevent_seqnum shows, cannot change its result; and whoever has seen all that was counted since knows of
+ * everything that could: only then is a failure given out. An event that never comes costs one more load of each
+ * module, as its failure from before is not given out any more.
  */
 
 #include <errno.h>
@@ -20,9 +21,6 @@
 
 /* The kernel's own buffer for the properties of an event has 2 KiB. */
 #define MESSAGE_SIZE 8192
-
-/* A remembered image stays in memory: far larger ones than any module of a distribution are not worth that. */
-#define IMAGE_REMEMBERED_MAX (32ULL << 20)
 
 static void disturb(struct supervisor *supervisor, const char *name) {
         list_for_each_safe(node, after, &supervisor->table.loads) {
@@ -54,11 +52,7 @@ static bool is(const char *value, const char *expected) {
 }
 
 static void handle_event(struct supervisor *supervisor, const struct uevent *event) {
-        /* A number that is missing is an event that we have not seen. */
-        if (event->sequence > supervisor->uevents_seen + 1)
-                failures_end_all(&supervisor->failures);
-        if (event->sequence > supervisor->uevents_seen)
-                supervisor->uevents_seen = event->sequence;
+        uevent_sequence_seen(&supervisor->uevents_seen, event->sequence);
         if (event->synthetic)
                 return;
         if (is(event->subsystem, "module") && is(event->action, "remove"))
@@ -81,17 +75,6 @@ static bool read_seqnum(const struct supervisor *supervisor, uint64_t *ret) {
         return true;
 }
 
-/*
- * Nothing that was counted up to now can change what a later load says. So the ones that were lost are not waited for.
- */
-static void events_lost(struct supervisor *supervisor) {
-        uint64_t sequence;
-
-        failures_end_all(&supervisor->failures);
-        if (read_seqnum(supervisor, &sequence) && sequence > supervisor->uevents_seen)
-                supervisor->uevents_seen = sequence;
-}
-
 static void drain(struct supervisor *supervisor) {
         char message[MESSAGE_SIZE];
         struct uevent event;
@@ -103,7 +86,7 @@ static void drain(struct supervisor *supervisor) {
                         handle_event(supervisor, &event);
                         continue;
                 }
-                events_lost(supervisor);
+                failures_end_all(&supervisor->failures);
                 if (r != -ENOBUFS) {
                         errno = -r;
                         log_warning("uevents cannot be received (%m): failures are no longer remembered");
@@ -122,25 +105,19 @@ static bool is_on(const struct supervisor *supervisor) {
         return supervisor->failures.ttl_ns > 0 && supervisor->uevents.fd >= 0;
 }
 
-static bool all_events_seen(struct supervisor *supervisor) {
+void remember_init_consume_fd(struct supervisor *supervisor, int uevents_fd) {
         uint64_t sequence;
 
-        if (!read_seqnum(supervisor, &sequence))
-                return false;
-        drain(supervisor);
-        return is_on(supervisor) && supervisor->uevents_seen >= sequence;
-}
-
-void remember_init_consume_fd(struct supervisor *supervisor, int uevents_fd) {
         supervisor->uevents.fd = uevents_fd;
         supervisor->uevent_seqnum_fd = open(supervisor->kernel->uevent_seqnum, O_RDONLY | O_CLOEXEC);
-        if (!read_seqnum(supervisor, &supervisor->uevents_seen) || !module_index_is_there(&supervisor->index) ||
+        if (!read_seqnum(supervisor, &sequence) || !module_index_is_there(&supervisor->index) ||
             event_add(&supervisor->loop, &supervisor->uevents) < 0) {
                 log_warning("without %s and depmod's index no failure is remembered",
                             supervisor->kernel->uevent_seqnum);
                 remember_deinit(supervisor);
                 return;
         }
+        uevent_sequence_init(&supervisor->uevents_seen, sequence);
         supervisor->uevents.handle = handle_uevents;
         supervisor->uevents.priority = EVENT_PRIORITY_ANSWERS;
 }
@@ -157,7 +134,7 @@ void remember_before_load(struct supervisor *supervisor, struct load *load) {
                 return;
         drain(supervisor);
         load->epoch = supervisor->failures.epoch;
-        load->disturbed = false;
+        load->disturbed = !read_seqnum(supervisor, &load->uevents_before);
         load->live_since = false;
 }
 
@@ -175,9 +152,9 @@ void remember_result(struct supervisor *supervisor, struct load *load, int error
         if (!is_on(supervisor) || !failures_may_remember(&supervisor->failures, error, live) || load->disturbed ||
             load->epoch != supervisor->failures.epoch)
                 return;
-        if (load->call == CALL_INIT_MODULE && key->file.size > IMAGE_REMEMBERED_MAX)
-                return;
         failure.key = *key;
+        failure.uevents_before = load->uevents_before;
+        failure.bytes = load->call == CALL_INIT_MODULE ? key->file.size : 0;
         failure.live_since = load->live_since;
         memcpy(failure.image_hash, load->image_hash, sizeof(failure.image_hash));
         failure.file_fd = fd_steal(&load->file_fd);
@@ -188,10 +165,17 @@ void remember_result(struct supervisor *supervisor, struct load *load, int error
 }
 
 struct failure *remember_find(struct supervisor *supervisor, const struct module_key *key) {
+        struct failure *failure;
+        uint64_t sequence;
+
         if (!is_on(supervisor) || !failures_find(&supervisor->failures, key, journal_now_ns()) ||
-            !all_events_seen(supervisor))
+            !read_seqnum(supervisor, &sequence))
                 return NULL;
-        return failures_find(&supervisor->failures, key, journal_now_ns());
+        drain(supervisor);
+        failure = failures_find(&supervisor->failures, key, journal_now_ns());
+        if (!failure || !uevent_sequence_complete(&supervisor->uevents_seen, failure->uevents_before, sequence))
+                return NULL;
+        return failure;
 }
 
 /*

@@ -25,6 +25,7 @@
 #include "module/sysfs.h"
 #include "notify.h"
 #include "pool.h"
+#include "uevent_sequence.h"
 #include "util/event.h"
 #include "util/list.h"
 
@@ -79,7 +80,8 @@ struct load {
         struct worker *loader;    /* NULL: none has it */
         struct request *leader;   /* NULL: it has gone, or is not known */
         bool made_up;             /* no request asked for it */
-        uint64_t epoch;           /* failures.epoch when it was sent */
+        uint64_t uevents_before;  /* events up to this number were counted before it was sent */
+        uint64_t epoch;           /* failures.epoch then */
         bool disturbed;           /* an event since may have changed its result */
         bool live_since;          /* a module has gone live since */
         enum call call;
@@ -99,7 +101,7 @@ struct supervisor {
         struct event_source listener; /* the descriptor is notify's */
         struct event_source uevents;  /* socket, owned; -1: nothing is remembered */
         int uevent_seqnum_fd;
-        uint64_t uevents_seen; /* sequence number */
+        struct uevent_sequence uevents_seen;
         struct failures failures;
         bool started; /* HANDOFF_START has come */
         bool ended;   /* the tree has */

@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "keeper.h"
+#include "keeper/keeper.h"
 #include "launch/check.h"
 #include "launch/exec.h"
 #include "launch/filter.h"

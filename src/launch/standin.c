@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "fdpass.h"
-#include "keeper.h"
+#include "keeper/keeper.h"
 #include "launch/cgroup.h"
 #include "util/detach.h"
 #include "util/fd.h"

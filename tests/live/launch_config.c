@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "keeper.h"
+#include "keeper/keeper.h"
 #include "launch/launch.h"
 #include "util/log.h"
 

@@ -287,6 +287,63 @@ static void test_gap(struct scripted *kit) {
         check_all_end(kit, miss_one);
 }
 
+/* The event of an earlier number, or of no number yet. */
+static void send_numbered(struct scripted *kit, uint64_t number, const char *action, const char *properties) {
+        uint64_t counted = kit->uevent_sequence;
+
+        kit->uevent_sequence = number;
+        scripted_send_uevent(kit, action, properties);
+        kit->uevent_sequence = counted;
+}
+
+/* One event overtakes another: nothing is missing in the end. */
+static void overtake(struct scripted *kit, const char *properties) {
+        scripted_count_uevent(kit);
+        scripted_count_uevent(kit);
+        scripted_send_uevent(kit, "add", "SUBSYSTEM=tty");
+        send_numbered(kit, kit->uevent_sequence - 1, "add", properties);
+}
+
+static void test_overtaken(struct scripted *kit) {
+        struct scripted_module *alpha = scripted_remembered(kit, "alpha", ENODEV),
+                               *beta = scripted_remembered(kit, "beta", ENXIO);
+
+        for (unsigned int i = 0; i < 100; i++)
+                overtake(kit, "SUBSYSTEM=pci\nMODALIAS=pci:v00008086d0000nobody");
+        scripted_check(kit, alpha, ENODEV, 1);
+        overtake(kit, "SUBSYSTEM=pci\nMODALIAS=alpha");
+        scripted_check(kit, beta, ENXIO, 1);
+        scripted_check(kit, alpha, ENODEV, 2);
+}
+
+/* It has come, but not the one before it. */
+static void test_not_yet(struct scripted *kit) {
+        struct scripted_module *alpha = scripted_remembered(kit, "alpha", ENODEV);
+
+        scripted_count_uevent(kit);
+        scripted_count_uevent(kit);
+        scripted_send_uevent(kit, "add", "SUBSYSTEM=tty");
+        scripted_check(kit, alpha, ENODEV, 2);
+        send_numbered(kit, kit->uevent_sequence - 1, "add", "MODALIAS=alpha");
+        scripted_check(kit, alpha, ENODEV, 3);
+}
+
+/* As of a device in another network namespace. It costs one load, and that is all. */
+static void test_never_comes(struct scripted *kit) {
+        struct scripted_module *alpha = scripted_remembered(kit, "alpha", ENODEV),
+                               *beta = scripted_remembered(kit, "beta", ENXIO);
+
+        scripted_count_uevent(kit);
+        scripted_check(kit, alpha, ENODEV, 2);
+        for (unsigned int i = 0; i < 10; i++)
+                scripted_check(kit, alpha, ENODEV, 2);
+        for (unsigned int i = 0; i < 100; i++)
+                scripted_uevent(kit, "add", "SUBSYSTEM=tty");
+        scripted_check(kit, alpha, ENODEV, 2);
+        scripted_check(kit, beta, ENXIO, 2);
+        scripted_check(kit, beta, ENXIO, 2);
+}
+
 /* What was counted may be on its way. */
 static void test_not_delivered(struct scripted *kit) {
         struct scripted_module *alpha = scripted_remembered(kit, "alpha", ENODEV);
@@ -522,6 +579,9 @@ int main(int argc, char **argv) {
                 { "module_removed", test_module_removed, .failure_ttl_s = SCRIPTED_TTL_S },
                 { "lost_events", test_lost_events, .failure_ttl_s = SCRIPTED_TTL_S },
                 { "gap", test_gap, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "overtaken", test_overtaken, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "not_yet", test_not_yet, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "never_comes", test_never_comes, .failure_ttl_s = SCRIPTED_TTL_S },
                 { "not_delivered", test_not_delivered, .failure_ttl_s = SCRIPTED_TTL_S },
                 { "later_result", test_later_result, .failure_ttl_s = SCRIPTED_TTL_S },
                 { "events_during_load", test_events_during_load, .failure_ttl_s = SCRIPTED_TTL_S },

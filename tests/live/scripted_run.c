@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "keeper.h"
+#include "keeper/keeper.h"
 #include "launch/filter.h"
 #include "scripted_private.h"
 #include "util/fd.h"

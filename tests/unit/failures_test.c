@@ -374,6 +374,52 @@ static void test_full_of_owed(void **state) {
         assert_int_equal(failures->count, 0);
 }
 
+static void remember_image(struct failures *failures, const char *name, uint64_t bytes) {
+        struct failure failure = failure_of(name, 0);
+
+        failure.bytes = bytes;
+        failures_remember(failures, &failure, NOW);
+}
+
+/* Images are limited by their sizes in total: the oldest ones go, and nothing else. */
+static void test_images(void **state) {
+        struct failures *failures = *state;
+        struct failure *due;
+
+        remember(failures, "file", 0, NOW);
+        remember_image(failures, "large", FAILURE_BYTES_MAX + 1);
+        assert_null(find(failures, "large", 0, NOW));
+        assert_int_equal(failures->bytes, 0);
+        remember_image(failures, "a", FAILURE_BYTES_MAX);
+        remember_image(failures, "b", FAILURES_BYTES_MAX - FAILURE_BYTES_MAX);
+        assert_int_equal(failures->bytes, FAILURES_BYTES_MAX);
+        remember(failures, "other", 0, NOW);
+        assert_int_equal(failures->count, 4);
+        remember_image(failures, "c", 1);
+        assert_null(find(failures, "a", 0, NOW));
+        assert_non_null(find(failures, "b", 0, NOW));
+        assert_non_null(find(failures, "c", 0, NOW));
+        assert_non_null(find(failures, "file", 0, NOW));
+        /* its own place counts */
+        remember_image(failures, "b", FAILURE_BYTES_MAX);
+        assert_int_equal(failures->bytes, FAILURE_BYTES_MAX + 1);
+        assert_non_null(find(failures, "c", 0, NOW));
+        /* what is owed stays, until it is taken out */
+        failures_module_went_live(failures, NOW);
+        give(failures, "b", NOW);
+        remember_image(failures, "d", FAILURE_BYTES_MAX - 1);
+        give(failures, "c", NOW);
+        remember_image(failures, "e", FAILURE_BYTES_MAX);
+        assert_null(find(failures, "d", 0, NOW));
+        assert_null(find(failures, "e", 0, NOW));
+        assert_non_null(find(failures, "b", 0, NOW));
+        while ((due = failures_take_due(failures, NOW + FAILURES_QUIET_NS)))
+                failure_free(due);
+        assert_int_equal(failures->bytes, 0);
+        failures_end_all(failures);
+        assert_int_equal(failures->bytes, 0);
+}
+
 static int open_one(void) {
         int fd = open("/dev/null", O_PATH | O_CLOEXEC);
 
@@ -458,6 +504,7 @@ int main(void) {
                 each(test_postponed),
                 each(test_full),
                 each(test_full_of_owed),
+                each(test_images),
                 each(test_owned),
         };
 

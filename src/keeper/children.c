@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "keeper/private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fdpass.h"
+#include "inspector.h"
+#include "loader.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+static const char *const worker_titles[WORKER_KINDS] = {
+        [WORKER_LOADER] = "modgate-loader",
+        [WORKER_INSPECTOR] = "modgate-inspect",
+};
+
+pid_t keeper_fork(const char *title, int keep_socket) {
+        pid_t pid = fork();
+
+        if (pid != 0)
+                return pid;
+        (void)prctl(PR_SET_NAME, title);
+        /* 0 and 1 are /dev/null; the one socket becomes 3 */
+        if (keep_socket >= 0 && (dup3(keep_socket, 3, O_CLOEXEC) >= 0 || keep_socket == 3))
+                (void)close_range(4, ~0U, 0);
+        else
+                (void)close_range(3, ~0U, 0);
+        return 0;
+}
+
+/* Workers */
+
+static void child_forget(struct child *child) {
+        child->socket = fd_close(child->socket);
+        child->pid = 0;
+}
+
+int worker_fork(struct keeper *keeper, enum worker_kind kind, uint32_t index) {
+        struct child *child = &keeper->workers[kind][index];
+        _cleanup_fd_ int ours = -1, theirs = -1;
+        pid_t pid;
+        int r = fdpass_pair(&ours, &theirs);
+
+        if (r < 0)
+                return r;
+        pid = keeper_fork(worker_titles[kind], theirs);
+        if (pid < 0)
+                return -errno;
+        if (pid == 0) {
+                /* what they could write there, the supervisor would believe */
+                (void)munmap(keeper->journal, sizeof(*keeper->journal));
+                if (kind == WORKER_LOADER)
+                        loader_run(3, keeper->config->kernel);
+                inspector_run(3);
+        }
+        child_forget(child);
+        child->pid = pid;
+        child->socket = fd_steal(&ours);
+        return 0;
+}
+
+int worker_hand_over(struct keeper *keeper, enum worker_kind kind, uint32_t index) {
+        struct handoff_message message = { .type = HANDOFF_WORKER, .kind = kind, .index = index };
+
+        return fdpass_send_dup_fd(keeper->supervisor_socket, &message, sizeof(message), NULL, 0,
+                                  keeper->workers[kind][index].socket, MSG_DONTWAIT);
+}
+
+/* A loader that works finishes its load and ends by itself; an inspector may hang in the memory it reads. */
+void worker_drop(struct keeper *keeper, enum worker_kind kind, uint32_t index) {
+        struct child *child = &keeper->workers[kind][index];
+
+        if (kind == WORKER_INSPECTOR && child->pid > 0)
+                (void)kill(child->pid, SIGKILL);
+        child_forget(child);
+}
+
+void inspectors_drop(struct keeper *keeper) {
+        for (uint32_t i = 0; i < INSPECTORS_MAX; i++)
+                worker_drop(keeper, WORKER_INSPECTOR, i);
+}
+
+void worker_provide(struct keeper *keeper, enum worker_kind kind, uint32_t index) {
+        struct handoff_message failed = { .type = HANDOFF_WORKER_FAILED, .kind = kind, .index = index };
+        int r = worker_fork(keeper, kind, index);
+
+        if (r == 0) {
+                r = worker_hand_over(keeper, kind, index);
+                if (r == 0)
+                        return;
+                worker_drop(keeper, kind, index);
+        }
+        errno = -r;
+        log_error("cannot provide a %s: %m; its work is left to the kernel", worker_titles[kind] + strlen("modgate-"));
+        (void)fdpass_send_dup_fd(keeper->supervisor_socket, &failed, sizeof(failed), NULL, 0, -1, MSG_DONTWAIT);
+}
+
+static struct child *child_of(struct keeper *keeper, pid_t pid) {
+        for (enum worker_kind kind = 0; kind < WORKER_KINDS; kind++)
+                for (uint32_t i = 0; i < LOADERS_MAX; i++)
+                        if (keeper->workers[kind][i].pid == pid)
+                                return &keeper->workers[kind][i];
+        return NULL;
+}
+
+/* Its socket may hold an answer: it stays until the supervisor drops it. */
+void worker_reaped(struct keeper *keeper, pid_t pid) {
+        struct child *child = child_of(keeper, pid);
+
+        if (child)
+                child->pid = 0;
+}

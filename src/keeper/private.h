@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The keeper's parts, and its state.
+ *
+ *   keeper.c       the loop, and what supervisor and launcher say
+ *   start.c        how it becomes a process of its own, and what the launcher says to it
+ *   children.c     forks; the workers
+ *   supervision.c  the supervisor's life: started, equipped, watched, replaced
+ *   bypass.c       answers CONTINUE when there is no supervisor
+ *   reports.c      the process that writes the report
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "keeper/keeper.h"
+#include "modgate/handoff.h"
+#include "modgate/journal.h"
+#include "notify.h"
+
+/* A supervisor that dies so often within DEATHS_WINDOW_NS is not started again. */
+#define DEATHS_MAX 5U
+
+struct child {
+        pid_t pid;  /* 0: none */
+        int socket; /* our duplicate of the supervisor's end; -1: none */
+};
+
+struct keeper {
+        const struct keeper_config *config;
+        struct journal *journal;
+        int launcher; /* socket; stays open until we end: its end of file is the word that the tree has ended */
+        bool launcher_gone;
+        int signals; /* signalfd for SIGCHLD */
+        int uevents; /* socket, for the supervisor; -1: failures are not remembered */
+        int listener;
+        bool ended; /* the tree has */
+
+        pid_t supervisor;
+        int supervisor_socket;
+        bool supervisor_ready;
+        bool announced;                     /* the launcher was told, and may have the filter on */
+        uint64_t deaths_ns[DEATHS_MAX - 1]; /* a ring */
+        unsigned int deaths;
+        uint64_t heartbeat; /* at the last tick */
+        unsigned int still_ticks;
+        bool bypass;
+        struct notify notify; /* for the bypass */
+
+        struct child workers[WORKER_KINDS][LOADERS_MAX];
+
+        pid_t reporter;
+        uint64_t reported; /* what the last report knew of, see reports.c */
+};
+
+/* keeper.c */
+
+/* Serves supervisor, launcher and children until the tree and its supervisor have ended. */
+void keeper_loop(struct keeper *keeper);
+
+/* Sends a message without waiting. `fd`: duplicated; -1: none. Returns 0 or negative errno. */
+int keeper_tell(int socket, enum handoff_type type, int fd);
+
+/* Does no process use the listener's filter any more? */
+bool keeper_tree_has_ended(const struct keeper *keeper);
+
+/* children.c */
+
+/* As fork(). The child has that title, and of our descriptors only 0 to 2, and `keep_socket` (-1: none) as 3. */
+pid_t keeper_fork(const char *title, int keep_socket);
+
+/* Forks a worker. Returns 0 or negative errno. */
+int worker_fork(struct keeper *keeper, enum worker_kind kind, uint32_t index);
+
+/*
+ * Gives the supervisor a duplicate of its end of the worker's socket; ours keeps unread answers alive if it dies.
+ * Returns 0 or negative errno.
+ */
+int worker_hand_over(struct keeper *keeper, enum worker_kind kind, uint32_t index);
+
+/* Forks a worker for the supervisor and hands it over, or says that there will be none. */
+void worker_provide(struct keeper *keeper, enum worker_kind kind, uint32_t index);
+
+/* The supervisor has no use for it any more. */
+void worker_drop(struct keeper *keeper, enum worker_kind kind, uint32_t index);
+void inspectors_drop(struct keeper *keeper);
+
+/* A child has been waited for that may have been a worker. */
+void worker_reaped(struct keeper *keeper, pid_t pid);
+
+/* supervision.c */
+
+/* Forks a supervisor. Returns 0 or negative errno. */
+int supervisor_start(struct keeper *keeper);
+
+/* It is initialised. The first time the launcher hears of it, and goes on; from then on one that dies is replaced. */
+void supervisor_is_ready(struct keeper *keeper);
+
+/* Hands it what it works with, once it is ready and there is a listener. */
+void supervisor_equip(struct keeper *keeper);
+
+/* It is dead, or as good as dead: starts another one, unless the tree has ended or it dies too often. */
+void supervisor_replace(struct keeper *keeper);
+
+/* It has closed its socket. */
+void supervisor_lose(struct keeper *keeper);
+
+/* At every tick: replaces a supervisor that stands still while work waits. */
+void supervisor_check(struct keeper *keeper);
+
+/* bypass.c */
+
+/* From now on all requests are left to the kernel, those that the supervisor has left behind included. */
+void bypass_begin(struct keeper *keeper);
+
+/* The same for a listener that has only come since. */
+void bypass_take_over(struct keeper *keeper);
+
+/* Answers what waits at the listener. */
+void bypass_receive(struct notify *notify);
+
+/* reports.c */
+
+/* Is the report a file, and not a table at the end? */
+bool report_is_file(const struct keeper *keeper);
+
+/* Has anything happened that a report file does not have yet? */
+bool report_is_due(const struct keeper *keeper);
+
+/* While the tree lives the file is kept up to date: udevd's unit kills the keeper as soon as udevd has ended. */
+void report_refresh(struct keeper *keeper);
+
+/* The last one. Waits until it is written, but not for a dead disk or terminal. */
+void report_finish(struct keeper *keeper);

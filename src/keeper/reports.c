@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "keeper/private.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "journal.h"
+#include "observe/report.h"
+#include "privilege.h"
+#include "util/log.h"
+
+/* How long the end of the tree waits for a report. */
+#define REPORT_LIMIT_NS (10 * 1000000000ULL)
+
+/* A count that moves whenever there is something new to report. */
+static uint64_t activity(const struct keeper *keeper) {
+        const struct journal_header *header = &keeper->journal->header;
+
+        return header->requests + header->answered + header->gone + header->supervisor_starts;
+}
+
+bool report_is_file(const struct keeper *keeper) {
+        return keeper->config->report && strcmp(keeper->config->report, "-") != 0;
+}
+
+bool report_is_due(const struct keeper *keeper) {
+        return report_is_file(keeper) && keeper->reported != activity(keeper);
+}
+
+static _Noreturn void report(const struct keeper *keeper) {
+        static const cap_value_t keep[] = { CAP_DAC_OVERRIDE };
+        const char *path = keeper->config->report;
+        int r = 0;
+
+        (void)mprotect(keeper->journal, sizeof(*keeper->journal), PROT_READ);
+        if (!report_is_file(keeper)) {
+                (void)privilege_keep(NULL, 0, false);
+                report_write_table(keeper->journal, stderr);
+        } else {
+                (void)privilege_keep(keep, privilege_has(CAP_DAC_OVERRIDE) ? 1 : 0, true);
+                r = report_write_json(keeper->journal, keeper->ended, path);
+        }
+        if (r < 0) {
+                errno = -r;
+                log_error("cannot write the report %s: %m", path);
+        }
+        _exit(EXIT_SUCCESS);
+}
+
+/* In a process of its own: writing may take as long as it likes. */
+static void report_fork(struct keeper *keeper) {
+        pid_t pid = keeper_fork("modgate-report", -1);
+
+        if (pid == 0)
+                report(keeper);
+        keeper->reporter = pid > 0 ? pid : 0;
+        keeper->reported = activity(keeper);
+}
+
+void report_refresh(struct keeper *keeper) {
+        if (keeper->reporter == 0 && report_is_due(keeper))
+                report_fork(keeper);
+}
+
+/* Whoever waits for the end of the tree does not wait for a dead disk or terminal. */
+static void report_await(struct keeper *keeper) {
+        uint64_t start = journal_now_ns();
+
+        while (keeper->reporter > 0 && waitpid(keeper->reporter, NULL, WNOHANG) == 0 &&
+               journal_now_ns() - start < REPORT_LIMIT_NS)
+                (void)poll(NULL, 0, 10);
+        keeper->reporter = 0;
+}
+
+void report_finish(struct keeper *keeper) {
+        if (!keeper->config->report)
+                return;
+        report_await(keeper);
+        report_fork(keeper);
+        report_await(keeper);
+}
