@@ -80,6 +80,24 @@ module_file() {
 	modinfo -n "$1"
 }
 
+# --- test modules (tests/guest/modules) ---
+#
+# mg_one … mg_four, mg_big, mg_pci do what their parameters ask for; mg_state has to be loaded before them.
+
+# load_test_module NAME [PARAMETER…]: one bare call; prints its result by name, OK or an errno.
+load_test_module() {
+	callers 1 "/guest/modules/$1.ko" 0 "${*:2}" | cut -d ' ' -f 2
+}
+
+# init_count NAME: how often its init was entered since init_counts_clear.
+init_count() {
+	awk -v name="$1" '$1 == name {n = $2} END {print n + 0}' /sys/module/mg_state/parameters/attempts
+}
+
+init_counts_clear() {
+	echo > /sys/module/mg_state/parameters/attempts
+}
+
 # --- tracing module loads ---
 #
 # A test traces in a buffer of its own, so that the one that runs from boot stays as it was. Both hold:

@@ -19,80 +19,54 @@ import os
 import shutil
 import subprocess
 import tarfile
-import time
+import urllib.parse
 
-from . import cache, cpio, kernel, mirror, modules, processes, recipe
-from .errors import BuildFailed, NoMirror, NoSpace
+from . import cache, cpio, kernel, mmdebstrap, modules, processes, recipe
 
 NEEDED_MIB = 1300
 MODULE_TOOLS = ("depmod", "insmod", "lsmod", "modinfo", "modprobe", "rmmod")
-NETWORK_TROUBLE = ("Failed to fetch", "Could not resolve", "Could not connect", "Unable to connect",
-                   "Temporary failure", "does not have a Release file", "apt-get update failed")
 
 
 def ensure(release, progress):
     """Builds unless it is there; returns the directory."""
-    if not cache.is_built(release):
+    directory = cache.directory(_thing(release), recipe.key(release))
+    if not os.path.isdir(directory):
         progress.step("waiting for another build")
-        with cache.locked(release):
-            if not cache.is_built(release):
+        with cache.locked(_thing(release)):
+            if not os.path.isdir(directory):
                 _build(release, progress)
-    return cache.directory(release)
+    return directory
+
+
+def kernel_package(release, progress):
+    """(name, version) of the package that a release's kernel is from."""
+    with open(os.path.join(ensure(release, progress), "packages"), encoding="utf-8") as f:
+        name, version, _ = next(line for line in f if line.endswith(".deb\n")).split("_")
+    return name, urllib.parse.unquote(version)
+
+
+def _thing(release):
+    return f"guest-{release}"
 
 
 def _build(release, progress):
     for program, package in (("mmdebstrap", "mmdebstrap"), ("depmod", "kmod"), ("dpkg-deb", "dpkg")):
         processes.need(program, package)
     cache.need_space(NEEDED_MIB)
-    sources = mirror.sources(recipe.SUITES[release])
     progress.say("building (once; it is cached) …")
-    try:
-        with cache.new_version(release) as (work, result):
-            archive = os.path.join(work, "root.tar")
-            _run_mmdebstrap(release, sources, work, archive, progress)
-            _pack(archive, work, result, progress)
-    except OSError as error:
-        if error.errno == 28:
-            raise NoSpace(f"no space left in {cache.root()}") from error
-        raise
+    with cache.new_version(_thing(release), recipe.key(release)) as (work, result):
+        archive = os.path.join(work, "root.tar")
+        _install_packages(release, work, archive, progress)
+        _pack(archive, work, result, progress)
     progress.say(f"built in {progress.seconds():.0f} s")
 
 
-def _run_mmdebstrap(release, sources, work, archive, progress):
+def _install_packages(release, work, archive, progress):
     progress.step("installing packages")
-    temporary = os.path.join(work, "tmp")
-    os.mkdir(temporary)
-    command = ["mmdebstrap", "--variant=essential", "--format=tar", f"--include={','.join(recipe.PACKAGES)}",
-               f"--customize-hook={recipe.HOOK}", '--aptopt=APT::Install-Recommends "false"',
-               *(f"--aptopt={line}" for line in mirror.options()),
-               *(f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.DPKG_EXCLUDES),
-               recipe.SUITES[release], archive, *sources]
-    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
-    if os.geteuid() == 0:
-        environment["TMPDIR"] = temporary
-    log_path = os.path.join(work, "log")
-    with open(log_path, "w", encoding="utf-8") as log:
-        process = processes.start(command, last_signal=15, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                  env=environment)
-        try:
-            while process.poll() is None:
-                time.sleep(0.2)
-                progress.tick()
-        finally:
-            processes.stop(process, patience=30)
-    if process.returncode != 0:
-        _explain_failure(log_path)
-
-
-def _explain_failure(log_path):
-    with open(log_path, encoding="utf-8", errors="replace") as f:
-        log = f.read()
-    tail = [line for line in log.splitlines() if line.strip()][-8:]
-    if "No space left on device" in log:
-        raise NoSpace(f"no space left in {cache.root()}")
-    if any(sign in log for sign in NETWORK_TROUBLE):
-        raise NoMirror("the package mirror cannot be reached or lacks a package", tail)
-    raise BuildFailed("mmdebstrap failed", tail)
+    options = ["--variant=essential", "--format=tar", f"--include={','.join(recipe.PACKAGES)}",
+               f"--customize-hook={recipe.HOOK}",
+               *(f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.DPKG_EXCLUDES)]
+    mmdebstrap.run(release, options, archive, work, progress)
 
 
 def _pack(archive, work, result, progress):

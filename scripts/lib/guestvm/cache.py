@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Where built guests are kept: one directory a release and recipe, complete or not there."""
+"""Where what was built is kept: a directory for each version of a thing, complete or not there.
+
+A thing is named KIND-RELEASE (guest-12), its version by a hash of all that it was made from.
+"""
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
 import tempfile
 
-from . import recipe
 from .errors import BuildFailed, NoSpace
 
 
@@ -16,35 +19,42 @@ def root():
     return os.path.join(base, "modgate")
 
 
-def directory(release):
-    return os.path.join(root(), f"guest-{release}-{recipe.key(release)}")
-
-
-def is_built(release):
-    return os.path.isdir(directory(release))
+def directory(thing, version):
+    return os.path.join(root(), f"{thing}-{version}")
 
 
 @contextlib.contextmanager
-def locked(release):
-    """Only one build of a release at a time; a second one waits and then finds it done."""
+def locked(thing):
+    """Only one build of a thing at a time; a second one waits and then finds it done."""
     os.makedirs(root(), exist_ok=True)
-    with open(os.path.join(root(), f"guest-{release}.lock"), "w", encoding="ascii") as lock:
+    with open(os.path.join(root(), f"{thing}.lock"), "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        _remove_matching(f"building-{release}-")  # left by a build that was killed
+        for path in _matching(f"building-{thing}-"):  # left by a build that was killed
+            _remove(path)
         yield
 
 
 @contextlib.contextmanager
-def new_version(release):
-    """A directory to build in; moved into place, and older versions removed, when the block ends well."""
-    work = tempfile.mkdtemp(prefix=f"building-{release}-", dir=root())
+def new_version(thing, version, kept=1):
+    """Two directories: to build in, and for the result, which is moved into place when the block ends well.
+
+    This version stays, and the newest others until there are `kept`.
+    """
+    target = directory(thing, version)
+    work = tempfile.mkdtemp(prefix=f"building-{thing}-", dir=root())
     try:
         os.chmod(work, 0o755)
         result = os.path.join(work, "result")
         os.mkdir(result)
         yield work, result
-        os.rename(result, directory(release))
-        _remove_matching(f"guest-{release}-", but=os.path.basename(directory(release)))
+        os.rename(result, target)
+        by_age = sorted(_matching(f"{thing}-"), key=lambda path: (path == target, os.path.getmtime(path)))
+        for path in by_age[:-kept]:
+            _remove(path)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise NoSpace(f"no space left in {root()}") from error
+        raise
     finally:
         _remove(work)
 
@@ -57,10 +67,9 @@ def need_space(wanted_mib):
         raise NoSpace(f"no space: a build needs {wanted_mib} MiB in {root()}, {free} MiB are free")
 
 
-def _remove_matching(prefix, but=None):
-    for name in os.listdir(root()):
-        if name.startswith(prefix) and name != but and not name.endswith(".lock"):
-            _remove(os.path.join(root(), name))
+def _matching(prefix):
+    return [os.path.join(root(), name) for name in os.listdir(root())
+            if name.startswith(prefix) and not name.endswith(".lock")]
 
 
 def _remove(path):

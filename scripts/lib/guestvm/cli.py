@@ -4,7 +4,7 @@
 import argparse
 import sys
 
-from . import build, processes, recipe, run
+from . import build, modules, own_modules, processes, recipe, run
 from .errors import GuestError
 from .progress import Progress
 
@@ -13,7 +13,7 @@ DESCRIPTION = """\
 Builds Debian guests and runs scripts in them, in QEMU's software emulation.
 """
 EPILOG = """\
-exit status of run: the script's own, or
+exit status of run: the script's own, or, of every command,
   200  a build or QEMU failed        204  the guest's kernel panicked
   201  no space                      205  timed out
   202  no package mirror             206  the guest ended before its script did
@@ -24,7 +24,7 @@ exit status of run: the script's own, or
 def main(arguments):
     processes.end_on_signals()
     options = _parse(arguments)
-    title = "guest " + (options.release if options.command == "run" else options.releases[0])
+    title = "guest " + (options.release if "release" in options else options.releases[0])
     progress = Progress(title, quiet=options.quiet)
     try:
         return options.function(options, progress)
@@ -44,6 +44,7 @@ def _parse(arguments):
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_build(commands)
     _add_path(commands)
+    _add_modules(commands)
     _add_run(commands)
     return parser.parse_args(arguments)
 
@@ -62,6 +63,17 @@ def _add_path(commands):
     parser.set_defaults(function=_path)
 
 
+def _add_modules(commands):
+    parser = commands.add_parser("modules", help="build kernel modules for a guest",
+                                 description="Builds the kernel modules of a source directory for a guest's kernel, "
+                                 "with the headers and the compiler of its release.")
+    parser.add_argument("release", choices=RELEASES, metavar="RELEASE", help=", ".join(RELEASES))
+    parser.add_argument("source", metavar="SOURCE", help="a directory with a Kbuild file")
+    parser.add_argument("target", metavar="OUT", help="where the .ko files go")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.set_defaults(function=_modules)
+
+
 def _add_run(commands):
     parser = commands.add_parser("run", help="boot a guest and run a script in it", epilog=EPILOG,
                                  formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -76,7 +88,7 @@ def _add_run(commands):
     parser.add_argument("--out", metavar="DIR", help="where the files go that the script leaves in $GUEST_OUT")
     parser.add_argument("--console", metavar="FILE", help="write the console's output here")
     parser.add_argument("--modules", type=lambda text: [m for m in text.split(",") if m], metavar="A,B,C",
-                        help="small guest: modules to bring, by name or as files (dummy)")
+                        help="modules to bring: files (./mine.ko); in a small guest, also by name (dummy)")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.add_argument("script", metavar="SCRIPT", help="a file of this machine")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARG")
@@ -99,6 +111,10 @@ def _builds(release):
     return dict.fromkeys(recipe.GUESTS[_base(release)])
 
 
+def _kernel(release):
+    return recipe.GUESTS[_base(release)][1]
+
+
 def _build(options, progress):
     for release in dict.fromkeys(build for release in options.releases for build in _builds(release)):
         build.ensure(release, Progress(f"guest {release}", options.quiet))
@@ -112,13 +128,18 @@ def _path(options, progress):
     return 0
 
 
+def _modules(options, progress):
+    own_modules.ensure(_kernel(options.release), options.source, options.target, progress)
+    return 0
+
+
 def _run(options, progress):
     base = _base(options.release)
     options.mini = base != options.release
     options.userland, options.kernel = recipe.GUESTS[base]
-    if options.modules and not options.mini:
-        raise GuestError("--modules is for a small guest; the whole one has its modules")
-    options.modules = options.modules or ["dummy"]
+    if not options.mini and not all(map(modules.is_file, options.modules or [])):
+        raise GuestError("--modules takes names only for a small guest; the whole one has its modules")
+    options.modules = options.modules or (["dummy"] if options.mini else [])
     options.cpus = options.cpus or (2 if options.mini else 4)
     options.memory = options.memory or min(2048 + 256 * options.cpus, 8192)
     options.timeout = options.timeout or (120 if options.mini else 600)

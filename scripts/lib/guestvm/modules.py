@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Kernel module trees: cut down to what a guest needs, and indexed again by depmod."""
 
+import lzma
 import os
 import re
 import shutil
@@ -40,17 +41,53 @@ def reduce(base, prefixes):
 def pick(source, target, names):
     """A new tree below `target` with the named modules, what they need, and depmod's index.
 
-    A name with a slash or that ends in .ko is a file of this machine; it goes to updates/.
+    A name may be a file of this machine; it goes to updates/.
     """
     tree = Tree(source)
     top = os.path.join(target, "lib/modules", version_of(source))
-    own_files = [name for name in names if "/" in name or name.endswith(".ko")]
-    paths = tree.closure(tree.path_of(name) for name in names if name not in own_files)
+    paths = tree.closure(tree.path_of(name) for name in names if not is_file(name))
     for path in [*paths, *KEPT_INDEXES]:
         _copy(os.path.join(tree.top, path), os.path.join(top, path))
-    for path in own_files:
-        _copy(path, os.path.join(top, "updates", os.path.basename(path)))
+    _add_files(tree, top, filter(is_file, names))
     depmod(target)
+
+
+def add(source, target, files):
+    """What `files` of this machine change in the tree: below `target`, updates/ with them, and depmod's index."""
+    tree = Tree(source)
+    top = os.path.join(target, "lib/modules", version_of(source))
+    os.makedirs(top)
+    for name in KEPT_INDEXES:
+        _copy(os.path.join(tree.top, name), os.path.join(top, name))
+    os.symlink(os.path.join(tree.top, "kernel"), os.path.join(top, "kernel"))
+    _add_files(tree, top, files)
+    depmod(target)
+    os.unlink(os.path.join(top, "kernel"))
+
+
+def is_file(name):
+    return "/" in name or name.endswith(".ko")
+
+
+def _add_files(tree, top, files):
+    for path in files:
+        if not os.path.isfile(path):
+            raise GuestError(f"no such file: {path}")
+        target = os.path.join(top, "updates", os.path.basename(path))
+        if tree.is_compressed and path.endswith(".ko"):
+            _compress(path, target + ".xz")
+        else:
+            _copy(path, target)
+
+
+def _compress(source, target):
+    """As the distribution does it, and as the kernel can decompress it."""
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with open(source, "rb") as f:
+        content = lzma.compress(f.read(), check=lzma.CHECK_CRC32,
+                                filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 20}])
+    with open(target, "wb") as f:
+        f.write(content)
 
 
 class Tree:
@@ -61,6 +98,7 @@ class Tree:
         self.needs = self._read_dependencies()
         self._by_name = {module_name(path): path for path in self.needs}
         self._soft = self._read_soft_dependencies()
+        self.is_compressed = any(path.endswith(".xz") for path in self.needs)
 
     def path_of(self, name):
         path = self._by_name.get(module_name(name))

@@ -7,6 +7,7 @@ import os
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 HOOK = os.path.join(HERE, "customize-hook")
+MODULES_HOOK = os.path.join(HERE, "modules-hook")
 
 # Raise when the code that packs a root file system changes its result.
 FORMAT = 4
@@ -23,6 +24,9 @@ PACKAGES = [
     # what tests use
     "libcap2-bin", "util-linux", "iproute2",
 ]
+
+# What builds modules, besides the kernel's headers, which bring the compiler.
+MODULE_BUILD_PACKAGES = ["coreutils", "dash", "findutils", "grep", "make", "mawk", "sed"]
 
 # Never written to the root file system by dpkg.
 DPKG_EXCLUDES = [
@@ -96,8 +100,18 @@ def _file_text(path):
         return f.read()
 
 
+def _hash(parts):
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+
+def modules_key(kernel_package, files):
+    """The hash under which the modules are cached that `files` ((name, content)…) give for that kernel."""
+    sources = [(name, hashlib.sha256(content).hexdigest()) for name, content in files]
+    return _hash([kernel_package, sources, MODULE_BUILD_PACKAGES, _file_text(MODULES_HOOK)])
+
+
 def key(release):
     """The hash under which a build of this release is cached."""
     parts = [FORMAT, release, SUITES[release], PACKAGES, DPKG_EXCLUDES, DROP, MASKED_UNITS, FILES, MODULES,
              _file_text(HOOK)]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+    return _hash(parts)

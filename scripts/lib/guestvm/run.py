@@ -76,10 +76,11 @@ def _initrd(options, userland, kernel, command):
             _append(f, initrd)
     addition = overlay.Overlay(initrd, overlay.MINI_LINKS if options.mini else overlay.load_links(userland))
     if options.mini:
-        _add_mini_modules(addition, kernel, options.modules)
         addition.start_at_once()
     else:
         addition.start_by_systemd()
+    if options.modules:
+        _add_modules(addition, modules.pick if options.mini else modules.add, kernel, options.modules)
     for top in options.overlay:
         addition.tree(top)
     for source, destination in options.copy:
@@ -99,9 +100,9 @@ def _append(source, target):
     target.seek(0, os.SEEK_END)
 
 
-def _add_mini_modules(addition, kernel, names):
+def _add_modules(addition, collect, kernel, names):
     with tempfile.TemporaryDirectory(prefix="modgate-guest-") as work:
-        modules.pick(os.path.join(kernel, "modules"), work, names)
+        collect(os.path.join(kernel, "modules"), work, names)
         addition.tree(work)
 
 
