@@ -75,6 +75,12 @@ static bool read_seqnum(const struct supervisor *supervisor, uint64_t *ret) {
         return true;
 }
 
+/* For good: the keeper has the socket too, and nobody would read it. */
+static void give_up(struct supervisor *supervisor) {
+        uevent_leave(supervisor->uevents.fd);
+        remember_deinit(supervisor);
+}
+
 static void drain(struct supervisor *supervisor) {
         char message[MESSAGE_SIZE];
         struct uevent event;
@@ -90,7 +96,7 @@ static void drain(struct supervisor *supervisor) {
                 if (r != -ENOBUFS) {
                         errno = -r;
                         log_warning("uevents cannot be received (%m): failures are no longer remembered");
-                        remember_deinit(supervisor);
+                        give_up(supervisor);
                         return;
                 }
         }
@@ -114,7 +120,7 @@ void remember_init_consume_fd(struct supervisor *supervisor, int uevents_fd) {
             event_add(&supervisor->loop, &supervisor->uevents) < 0) {
                 log_warning("without %s and depmod's index no failure is remembered",
                             supervisor->kernel->uevent_seqnum);
-                remember_deinit(supervisor);
+                give_up(supervisor);
                 return;
         }
         uevent_sequence_init(&supervisor->uevents_seen, sequence);

@@ -72,6 +72,12 @@ int uevent_open(void) {
         return fd_steal(&fd);
 }
 
+void uevent_leave(int socket) {
+        int group = KERNEL_GROUP;
+
+        (void)setsockopt(socket, SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, &group, sizeof(group));
+}
+
 int uevent_receive(int socket, char *buffer, size_t size, struct uevent *ret) {
         for (;;) {
                 struct sockaddr_nl sender;

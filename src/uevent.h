@@ -29,6 +29,9 @@ bool uevent_parse(const char *message, size_t size, struct uevent *ret);
  */
 int uevent_open(void);
 
+/* No event is received any more, whoever else has the socket open. */
+void uevent_leave(int socket);
+
 /*
  * Receives one event into `buffer` of `size` bytes; events of other senders than the kernel are passed over. Returns 1
  * and fills `ret`, 0 when there is none, -ENOBUFS when events were lost, or another negative errno.

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 
+#include "util/fd.h"
 #include "util/log.h"
 
 static void continue_found(struct journal_request *request, void *context) {
@@ -22,6 +23,8 @@ void bypass_begin(struct keeper *keeper) {
         log_error("the supervisor cannot be kept alive: module loads are left to the kernel from now on, without "
                   "deduplication; restart the supervised service to change that");
         keeper->bypass = true;
+        /* nobody receives events any more: they would only fill its buffer */
+        keeper->uevents = fd_close(keeper->uevents);
         keeper->journal->header.bypassed = 1;
         if (keeper->listener >= 0)
                 bypass_take_over(keeper);

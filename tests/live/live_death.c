@@ -268,6 +268,20 @@ static void after_stream(struct scripted *kit, struct json_object *report) {
 
 /* A supervisor that cannot be kept alive: everything is left to the kernel, those that wait included. */
 
+/* Is there a socket for events still? */
+static bool has_uevent_socket(const struct scripted *kit) {
+        FILE *sockets = fopen("/proc/net/unix", "re");
+        char line[512], path[SCRIPTED_PATH_MAX];
+        bool found = false;
+
+        CHECK(sockets);
+        CHECK((size_t)snprintf(path, sizeof(path), "%s/uevents", kit->directory) < sizeof(path));
+        while (fgets(line, sizeof(line), sockets))
+                found = found || strstr(line, path);
+        (void)fclose(sockets);
+        return found;
+}
+
 static void test_bypass(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
         struct scripted_call *calls = scripted_start_waiting(kit, alpha, 8);
@@ -276,6 +290,7 @@ static void test_bypass(struct scripted *kit) {
         for (unsigned int i = 0; i < 4; i++)
                 (void)scripted_replace_supervisor(kit);
         CHECK_EQUAL(scripted_log_lines(kit, "cannot be kept alive"), 0);
+        CHECK(has_uevent_socket(kit));
         CHECK_EQUAL(kill(scripted_await_process(kit, "modgate-superv"), SIGKILL), 0);
         scripted_finish(kit, calls, 8);
         CHECK_EQUAL(scripted_count(calls, 8, kit->bare[0]), 8);
@@ -285,6 +300,7 @@ static void test_bypass(struct scripted *kit) {
         CHECK_EQUAL(scripted_process(kit, "modgate-superv", 0), 0);
         CHECK_EQUAL(scripted_process(kit, "modgate-keeper", 0), keeper);
         CHECK_EQUAL(scripted_log_lines(kit, "cannot be kept alive"), 1);
+        CHECK(!has_uevent_socket(kit));
         scripted_release(alpha);
 }
 
@@ -516,6 +532,7 @@ int main(int argc, char **argv) {
                   .prepare = scripted_prepare_bare,
                   .body = test_bypass,
                   .after = after_bypass,
+                  .failure_ttl_s = 60,
                   .counts_inexactly = true },
                 { .name = "keeper_killed",
                   .prepare = scripted_prepare_bare,

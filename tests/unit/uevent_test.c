@@ -233,6 +233,24 @@ static void test_lost(void **state) {
         (void)close(fd);
 }
 
+/* Also through another descriptor of the same socket. */
+static void test_left(void **state) {
+        char buffer[8192];
+        struct uevent event;
+        uint64_t sequence;
+        int fd = open_and_trigger(&sequence), other = fcntl(fd, F_DUPFD_CLOEXEC, 0), r;
+
+        (void)state;
+        uevent_leave(other);
+        (void)close(other);
+        while ((r = uevent_receive(fd, buffer, sizeof(buffer), &event)) == 1)
+                ;
+        assert_int_equal(r, 0);
+        assert_true(trigger() > sequence);
+        assert_int_equal(uevent_receive(fd, buffer, sizeof(buffer), &event), 0);
+        (void)close(fd);
+}
+
 /* What a process sends to the kernel's group, or to the socket itself, is not the kernel's. */
 static void test_foreign(void **state) {
         static const char message[] = "add@/x\0ACTION=add\0SEQNUM=18446744073709551615";
@@ -265,6 +283,7 @@ int main(void) {
                 cmocka_unit_test(test_refused),   cmocka_unit_test(test_truncated),
                 cmocka_unit_test(test_kernel),    cmocka_unit_test(test_does_not_fit),
                 cmocka_unit_test(test_lost),      cmocka_unit_test(test_foreign),
+                cmocka_unit_test(test_left),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
