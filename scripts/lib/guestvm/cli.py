@@ -87,6 +87,8 @@ def _add_run(commands):
     parser.add_argument("--copy", action="append", default=[], type=_pair, metavar="SRC:DEST", help="one file")
     parser.add_argument("--out", metavar="DIR", help="where the files go that the script leaves in $GUEST_OUT")
     parser.add_argument("--console", metavar="FILE", help="write the console's output here")
+    parser.add_argument("--monitor", action="store_true",
+                        help="QEMU's monitor on /dev/ttyS3, and a PCI slot, slot0, to plug devices in")
     parser.add_argument("--modules", type=lambda text: [m for m in text.split(",") if m], metavar="A,B,C",
                         help="modules to bring: files (./mine.ko); in a small guest, also by name (dummy)")
     parser.add_argument("--quiet", action="store_true", help="no progress")

@@ -4,6 +4,9 @@
     ttyS0  the console
     ttyS1  the script's output, as it comes
     ttyS2  "status N SIZE\\n", then SIZE bytes of a compressed tar archive
+
+and, if the script is to plug in devices, wires a fourth one to QEMU's own monitor:
+    ttyS3  commands such as "device_add edu,bus=slot0", and what QEMU says to them
 """
 
 import collections
@@ -18,6 +21,7 @@ from . import processes
 from .errors import CrashedEarly, GuestError, Interrupted, NoResult, Panicked, TimedOut
 
 SERIAL_PORTS = ((0x3f8, 4), (0x2f8, 3), (0x3e8, 5))
+MONITOR_PORT = (0x2e8, 7)
 CONSOLE_TAIL = 25
 PANIC = b"Kernel panic - not syncing"
 PANIC_GRACE = 3
@@ -87,7 +91,7 @@ class Result:
 class Machine:
     """One QEMU process and our ends of its serial ports."""
 
-    def __init__(self, kernel, initrd_fd, arguments, cpus, memory, console_path):
+    def __init__(self, kernel, initrd_fd, arguments, cpus, memory, console_path, monitor=False):
         qemu = qemu_path()
         self._console = Console(console_path)
         self._result = Result()
@@ -96,6 +100,11 @@ class Machine:
         theirs = [pair[1] for pair in pairs]
         self._ports = [pair[0] for pair in pairs]
         command = self._command(qemu, kernel, initrd_fd, arguments, cpus, memory, [s.fileno() for s in theirs])
+        if monitor:
+            # both ends are QEMU's: what the guest writes to its port, the monitor reads
+            wire = socket.socketpair()
+            theirs += wire
+            command += self._monitor(*(s.fileno() for s in wire))
         self._stderr_read, stderr_write = os.pipe()
         self._process = processes.start(
             command, stdin=subprocess.DEVNULL, stdout=stderr_write, stderr=stderr_write,
@@ -113,6 +122,14 @@ class Machine:
             command += ["-chardev", f"socket,id=port{index},fd={fd}",
                         "-device", f"isa-serial,chardev=port{index},index={index},iobase={base},irq={irq}"]
         return command
+
+    @staticmethod
+    def _monitor(port_fd, monitor_fd):
+        base, irq = MONITOR_PORT
+        return ["-chardev", f"socket,id=port3,fd={port_fd}",
+                "-device", f"isa-serial,chardev=port3,index=3,iobase={base},irq={irq}",
+                "-chardev", f"socket,id=monitor,fd={monitor_fd}", "-mon", "chardev=monitor,mode=readline",
+                "-device", "pcie-root-port,id=slot0,chassis=1,slot=1"]
 
     def run(self, timeout, progress, output):
         """Returns the result; raises what came in between. `output` gets the script's bytes."""

@@ -36,7 +36,7 @@ def _boot(options, kernel, initrd, progress):
     """QEMU's emulation of several CPUs fails some kernels while these patch their own code: such a boot begins again."""
     for boot in itertools.count(1):
         machine = Machine(os.path.join(kernel, "vmlinux"), initrd.fileno(), _kernel_arguments(options),
-                          options.cpus, options.memory, options.console)
+                          options.cpus, options.memory, options.console, options.monitor)
         try:
             progress.step("booting")
             return machine.run(options.timeout, progress, _Output(progress))
