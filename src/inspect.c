@@ -53,15 +53,15 @@ static struct job job_for(const struct request *request) {
                 [INSPECT_IMAGE] = JOB_COPY_IMAGE,
                 [INSPECT_HASH] = JOB_HASH_IMAGE,
         };
-        const uint64_t *args = (const uint64_t *)request->slot->notif.data.args;
+        const struct seccomp_data *data = &request->slot->notif.data;
         bool image = request->call == CALL_INIT_MODULE;
         /* init_module(image, length, params), finit_module(fd, params, flags) */
-        uint64_t params = image ? args[2] : args[1];
+        uint64_t params = call_argument(data, image ? 2 : 1);
 
         return (struct job){
                 .type = types[request->inspection],
                 .serial = request->inspection_serial,
-                .address = request->inspection == INSPECT_PARAMS ? params : args[0],
+                .address = request->inspection == INSPECT_PARAMS ? params : call_argument(data, 0),
                 .image_length = image ? request->file.size : 0,
         };
 }

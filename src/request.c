@@ -103,7 +103,7 @@ static enum continue_reason look_at_file(struct supervisor *supervisor, struct r
 
 /* The image of an init_module call: only its length is known yet. */
 static enum continue_reason look_at_image(struct request *request) {
-        request->file.size = request->slot->notif.data.args[1];
+        request->file.size = call_argument(&request->slot->notif.data, 1);
         return request->file.size > 0 && request->file.size <= IMAGE_SIZE_MAX ? CONTINUE_NOT : CONTINUE_IMAGE;
 }
 
