@@ -278,6 +278,11 @@ int supervisor_run_consume_fd(const struct supervisor_config *config, struct jou
                 r = say_ready(keeper_fd);
         if (r == 0)
                 r = supervise(supervisor);
+        if (r < 0) {
+                /* now: the keeper kills us when its socket is closed */
+                errno = -r;
+                log_error("the supervisor cannot go on: %m");
+        }
         supervisor_deinit(supervisor);
         free(supervisor);
         return r;

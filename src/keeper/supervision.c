@@ -39,10 +39,6 @@ int supervisor_start(struct keeper *keeper) {
                 };
 
                 r = supervisor_run_consume_fd(&config, keeper->journal, 3);
-                if (r < 0) {
-                        errno = -r;
-                        log_error("the supervisor cannot go on: %m");
-                }
                 _exit(r < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
         }
         keeper->supervisor = pid;
