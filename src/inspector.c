@@ -22,6 +22,9 @@
 #define READ_CHUNK 4096U
 #define HASH_CHUNK (64U << 10)
 
+/* One read of a caller's memory goes on to its end, whatever signal comes: so it is not for a whole image. */
+#define COPY_CHUNK (1U << 20)
+
 /* What an answer brings besides itself. */
 struct findings {
         struct job_answer answer;
@@ -67,7 +70,8 @@ static int read_foreign(void *context, uint64_t offset, void *buffer, size_t siz
         const struct foreign *foreign = context;
 
         while (size > 0) {
-                ssize_t got = pread(foreign->memory, buffer, size, (off_t)(foreign->address + offset));
+                size_t want = size < COPY_CHUNK ? size : COPY_CHUNK;
+                ssize_t got = pread(foreign->memory, buffer, want, (off_t)(foreign->address + offset));
 
                 if (got <= 0)
                         return got < 0 ? -errno : -EFAULT;

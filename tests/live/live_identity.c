@@ -453,7 +453,7 @@ static void test_renamed(struct scripted *kit) {
 struct reuse {
         struct scripted *kit;
         int number;
-        int sources[3];
+        int sources[4];
         _Atomic bool stop;
 };
 
@@ -461,7 +461,7 @@ static void *reuse_number(void *context) {
         struct reuse *reuse = context;
 
         for (unsigned int i = 0; !reuse->stop; i++)
-                (void)dup2(reuse->sources[i % 3], reuse->number);
+                (void)dup2(reuse->sources[i % 4], reuse->number);
         return NULL;
 }
 
@@ -491,6 +491,8 @@ static int call_while_reused(void *context) {
         reuse.sources[0] = open(scripted_module(kit, "alpha")->path, O_RDONLY);
         reuse.sources[1] = open(scripted_module(kit, "beta")->path, O_RDONLY);
         reuse.sources[2] = open(scripted_module(kit, "gamma")->path, O_WRONLY);
+        CHECK_EQUAL(mkfifo(below(kit, "fifo"), 0600), 0);
+        reuse.sources[3] = open(below(kit, "fifo"), O_RDWR);
         reuse.number = dup(reuse.sources[0]);
         CHECK_EQUAL(pthread_create(&thread, NULL, reuse_number, &reuse), 0);
         for (unsigned int i = 0; i < REUSES; i++) {
