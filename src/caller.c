@@ -208,6 +208,29 @@ void caller_file_deinit(struct caller_file *file) {
         file->fd = fd_close(file->fd);
 }
 
+#define STAT_STATE 3
+#define STAT_STARTTIME 22
+
+int caller_thread_start(const struct caller_self *self, pid_t tid, uint64_t *ret) {
+        char path[24], text[1024];
+        _cleanup_fd_ int fd = -1;
+        const char *field;
+        ssize_t length;
+
+        (void)snprintf(path, sizeof(path), "%d/stat", (int)tid);
+        fd = openat(self->proc, path, O_RDONLY | O_CLOEXEC);
+        length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+        if (length < 0)
+                return -errno;
+        text[length] = '\0';
+        /* the second field is the program's name, which may have parentheses and blanks */
+        field = strrchr(text, ')');
+        for (int i = STAT_STATE - 1; field && i < STAT_STARTTIME; i++)
+                field = strchr(field + 1, ' ');
+        *ret = field ? strtoull(field, NULL, 10) : 0;
+        return *ret != 0 ? 0 : -EPROTO;
+}
+
 int caller_open_memory(int directory) {
         int fd = openat(directory, "mem", O_RDONLY | O_CLOEXEC);
 

@@ -58,5 +58,11 @@ enum continue_reason caller_file_init(struct caller_file *file, const struct cal
 /* Closes the descriptor. */
 void caller_file_deinit(struct caller_file *file);
 
+/*
+ * When the thread began, in clock ticks since boot: with its id, that tells it from all others (proc_pid_stat(5),
+ * starttime). Never 0. Returns 0 or negative errno.
+ */
+int caller_thread_start(const struct caller_self *self, pid_t tid, uint64_t *ret);
+
 /* Opens the caller's memory for reading. Returns a descriptor (owned) or negative errno. */
 int caller_open_memory(int directory);

@@ -30,6 +30,11 @@ void inspect(struct supervisor *supervisor, struct request *request, enum inspec
         if (whole_image)
                 request->deadline_ns += (request->file.size >> 20) * INSPECTION_MIB_NS;
         list_insert_before(&supervisor->inspecting, &request->inspecting);
+        supervisor->inspection_queued = true;
+}
+
+bool inspect_is_queued(const struct request *request) {
+        return !list_is_empty(&request->inspecting) && !request->inspector;
 }
 
 static void leave(struct request *request) {
@@ -108,6 +113,7 @@ void inspections_send(struct supervisor *supervisor) {
         struct pool *pool = &supervisor->inspectors;
         struct request *request;
 
+        supervisor->inspection_queued = false;
         while ((request = not_inspected(supervisor)))
                 if (!give_to_inspector(supervisor, request))
                         break;

@@ -171,10 +171,12 @@ static void answer(struct supervisor *supervisor, struct request *request, const
         if (request->dedup.outcome == DEDUP_EXISTS) {
                 counters->behind++;
                 counters->bytes_saved += request->file.size;
+                request->may_miss = false; /* it would get the same again */
                 request_answer(supervisor, request, EEXIST);
         } else if (result->status != JOB_DONE) {
                 request_continue(supervisor, request, result->reason);
         } else if (request == result->load->leader) {
+                memcpy(request->shared_hash, result->load->image_hash, sizeof(request->shared_hash));
                 request_answer(supervisor, request, result->error);
         } else {
                 answer_joiner(supervisor, request, result);

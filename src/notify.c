@@ -130,8 +130,10 @@ static bool send_answer(struct notify *notify, const struct journal_request *req
 
 static bool answer_and_free(struct notify *notify, struct journal_request *request, int error, uint32_t flags) {
         struct journal_header *header = &notify->journal->header;
-        bool taken = send_answer(notify, request, error, flags);
+        bool taken;
 
+        __atomic_store_n(&request->answering, 1, __ATOMIC_RELEASE);
+        taken = send_answer(notify, request, error, flags);
         if (taken)
                 header->answered++;
         else
@@ -165,6 +167,11 @@ static int compare_order(const void *a, const void *b) {
         return ((*left)->order > (*right)->order) - ((*left)->order < (*right)->order);
 }
 
+/* The requester has gone, or was interrupted and comes back for the result of its load. */
+static bool may_have_missed(const struct journal_request *request) {
+        return request->committed && request->load != JOURNAL_NO_LOAD && !request->answering;
+}
+
 void notify_recover(struct notify *notify, void (*found)(struct journal_request *request, void *context),
                     void *context) {
         struct journal_request *waiting[JOURNAL_REQUESTS];
@@ -175,7 +182,7 @@ void notify_recover(struct notify *notify, void (*found)(struct journal_request 
 
                 if (request->notif.id == 0)
                         continue;
-                if (!notify_is_waiting(notify, request)) {
+                if (!notify_is_waiting(notify, request) && !may_have_missed(request)) {
                         /* or its answer was given, and not counted any more */
                         notify->journal->header.gone++;
                         slot_free(notify, request);

@@ -55,7 +55,8 @@ void notify_release(struct notify *notify, struct journal_request *request);
 
 /*
  * After another receiver of this journal died, and before anything is received: commits the slot that it had no time
- * to, frees those whose requesters no longer wait, and calls `found` for each one that does, in their order.
+ * to, frees those whose requesters no longer wait, and calls `found` for all others, in their order. A requester that
+ * waited for a load and no longer does is among these: it may have been interrupted, and come back.
  */
 void notify_recover(struct notify *notify, void (*found)(struct journal_request *request, void *context),
                     void *context);

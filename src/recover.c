@@ -46,8 +46,10 @@ static void take_over_request(struct journal_request *slot, void *context) {
 
         if (load && load->used && load->serial == slot->load_serial)
                 request_adopt(supervisor, slot, load);
-        else
+        else if (notify_is_waiting(&supervisor->notify, slot))
                 request_begin(supervisor, slot);
+        else
+                notify_release(&supervisor->notify, slot);
 }
 
 /* With the requests back in the table, what is known about their loads is acted upon. */

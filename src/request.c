@@ -33,20 +33,37 @@ static struct journal_module *counters_of(struct supervisor *supervisor, const s
 /* The counterpart of request_begin(), for one that is not in the table. */
 static void request_end(struct supervisor *supervisor, struct request *request) {
         inspect_cancel(supervisor, request);
+        list_remove(&request->by_thread);
         request->file_fd = fd_close(request->file_fd);
         request->memory_fd = fd_close(request->memory_fd);
         request->state = REQUEST_NONE;
         request->slot = NULL;
 }
 
+/* A module that is there because this very call has loaded it does not "exist" for its caller. */
+static bool exists_by_its_own_load(struct supervisor *supervisor, const struct request *request) {
+        return request->had_succeeded &&
+               (request->name[0] == '\0' || module_sysfs_state(&supervisor->sysfs, request->name) == MODULE_LIVE);
+}
+
 void request_answer(struct supervisor *supervisor, struct request *request, int error) {
-        (void)notify_answer(&supervisor->notify, request->slot, error);
+        struct journal_request slot = *request->slot;
+
+        if (error == EEXIST && exists_by_its_own_load(supervisor, request))
+                error = 0;
+        if (notify_answer(&supervisor->notify, request->slot, error))
+                missed_forget(supervisor, slot.notif.pid);
+        else
+                missed_add(supervisor, request, &slot, error);
         request_end(supervisor, request);
 }
 
 void request_continue(struct supervisor *supervisor, struct request *request, enum continue_reason reason) {
+        uint32_t thread = request->slot->notif.pid;
+
         counters_of(supervisor, request)->continued++;
-        (void)notify_continue(&supervisor->notify, request->slot, reason);
+        if (notify_continue(&supervisor->notify, request->slot, reason))
+                missed_forget(supervisor, thread);
         request_end(supervisor, request);
 }
 
@@ -54,6 +71,23 @@ void request_release(struct supervisor *supervisor, struct request *request) {
         counters_of(supervisor, request)->gone++;
         notify_release(&supervisor->notify, request->slot);
         request_end(supervisor, request);
+}
+
+void request_give_up(struct supervisor *supervisor, struct request *request) {
+        struct dedup_load *copied_for = list_is_empty(&request->inspecting) ? NULL : request->dedup.load;
+
+        request_withdraw(supervisor, request);
+        request_release(supervisor, request);
+        if (copied_for)
+                load_begin(supervisor, container_of(copied_for, struct load, dedup));
+}
+
+void request_supersede(struct supervisor *supervisor, struct request *request) {
+        struct dedup_load *dedup = request->dedup.load;
+
+        request->may_miss = false;
+        if (dedup && container_of(dedup, struct load, dedup)->leader != request)
+                request_give_up(supervisor, request);
 }
 
 /* Once, also when it begins again: where its image has another name by then, it is that module's. */
@@ -154,6 +188,7 @@ static void request_init(struct request *request, struct journal_request *slot) 
         request->module = slot->module != 0 ? slot->module - 1 : NO_MODULE;
         request->dedup.order = slot->order;
         list_init(&request->dedup.link);
+        list_init(&request->by_thread);
         list_init(&request->inspecting);
 }
 
@@ -162,12 +197,14 @@ void request_begin(struct supervisor *supervisor, struct journal_request *slot) 
         enum continue_reason reason;
 
         request_init(request, slot);
+        missed_thread_calls(supervisor, request);
         reason = look(supervisor, request);
         if (reason != CONTINUE_NOT) {
                 request_continue(supervisor, request, reason);
                 return;
         }
-        if (answer_if_live(supervisor, request))
+        request->comes_back = missed_comes_back(supervisor, request);
+        if (!request->comes_back && answer_if_live(supervisor, request))
                 return;
         request->state = REQUEST_LOOKED_AT;
         if (request->memory_fd < 0)
@@ -208,7 +245,10 @@ void request_adopt(struct supervisor *supervisor, struct journal_request *slot, 
         request->call = load->call;
         request->module = load->module;
         request->file = load->dedup.key.file;
+        request->key = load->dedup.key;
         request->state = REQUEST_WAITING;
+        request->may_miss = true;
+        missed_thread_calls(supervisor, request);
         dedup_table_attach(&load->dedup, &request->dedup);
 }
 
@@ -256,9 +296,18 @@ static struct load *load_for(struct supervisor *supervisor, struct request *requ
 /* Leads, joins, or waits behind another load of this name. Who joins needs no load of its own. */
 static void enter_table(struct supervisor *supervisor, struct request *request, const char *params, uint32_t length) {
         bool joins = dedup_table_find(&supervisor->table, &request->key);
-        struct load *load = joins ? NULL : load_for(supervisor, request, params, length);
+        struct journal_request *slot = request->slot;
         enum dedup_verdict verdict;
+        struct load *load;
 
+        if (caller_thread_start(&supervisor->self, (pid_t)slot->notif.pid, &slot->thread_start) < 0)
+                slot->thread_start = 0;
+        /* What was seen of /proc/TID is only true of the requester if it still waits now. */
+        if (!notify_is_waiting(&supervisor->notify, slot)) {
+                request_release(supervisor, request);
+                return;
+        }
+        load = joins ? NULL : load_for(supervisor, request, params, length);
         if (!joins && !load) {
                 request_continue(supervisor, request, CONTINUE_INTERNAL);
                 return;
@@ -266,10 +315,26 @@ static void enter_table(struct supervisor *supervisor, struct request *request, 
         request->state = REQUEST_WAITING;
         verdict = dedup_table_submit(&supervisor->table, &request->key, &request->dedup, load ? &load->dedup : NULL);
         load = container_of(request->dedup.load, struct load, dedup);
-        request->slot->load_serial = load->serial;
-        request->slot->load = (uint32_t)(load - supervisor->loads);
+        slot->load_serial = load->serial;
+        slot->load = (uint32_t)(load - supervisor->loads);
+        missed_forget(supervisor, slot->notif.pid);
+        request->may_miss = true;
         if (verdict == DEDUP_LEAD)
                 load_begin(supervisor, load);
+}
+
+/* One that comes back gets the result that it missed. False: it has to go on. */
+static bool answer_if_missed(struct supervisor *supervisor, struct request *request) {
+        uint64_t hash[2];
+        int error;
+
+        if (request->asks_kernel || !missed_find(supervisor, request, &error, hash))
+                return false;
+        request->had_succeeded = error == 0;
+        if (error == 0)
+                return false;
+        request_share_failure(supervisor, request, hash, error, false);
+        return true;
 }
 
 /* Everything is known. */
@@ -278,12 +343,11 @@ static void decide(struct supervisor *supervisor, struct request *request, const
         uint32_t flags = image ? KEY_FLAG_IMAGE : (uint32_t)request->slot->notif.data.args[2];
 
         request->key = module_key_make(&request->file, request->name, params, length, flags);
-        /* What was seen of /proc/TID is only true of the requester if it still waits now. */
-        if (!notify_is_waiting(&supervisor->notify, request->slot)) {
-                request_release(supervisor, request);
+        if (request->comes_back && missed_is_in_flight(supervisor, request))
+                enter_table(supervisor, request, params, length);
+        else if (request->comes_back && answer_if_missed(supervisor, request))
                 return;
-        }
-        if (!answer_if_live(supervisor, request) && !answer_if_remembered(supervisor, request))
+        else if (!answer_if_live(supervisor, request) && !answer_if_remembered(supervisor, request))
                 enter_table(supervisor, request, params, length);
 }
 
@@ -295,7 +359,7 @@ static void take_name(struct supervisor *supervisor, struct request *request, co
         memcpy(request->name, bytes, length);
         request->module = journal_module(supervisor->journal, request->name, true);
         count_request(supervisor, request);
-        if (!answer_if_live(supervisor, request))
+        if (request->comes_back || !answer_if_live(supervisor, request))
                 inspect(supervisor, request, INSPECT_PARAMS);
 }
 

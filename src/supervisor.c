@@ -28,23 +28,13 @@
 /* So often the heartbeat moves while the keeper may look at it. */
 #define HEARTBEAT_NS (1000 * 1000000ULL)
 
-/* A load whose leader's image was being copied is left to those that joined it. */
-static void give_up(struct supervisor *supervisor, struct request *request) {
-        struct dedup_load *copied_for = list_is_empty(&request->inspecting) ? NULL : request->dedup.load;
-
-        request_withdraw(supervisor, request);
-        request_release(supervisor, request);
-        if (copied_for)
-                load_begin(supervisor, container_of(copied_for, struct load, dedup));
-}
-
 /* Requesters that died while they waited still have their slots. */
 static void sweep(struct supervisor *supervisor) {
         for (uint32_t i = 0; i < JOURNAL_REQUESTS; i++) {
                 struct request *request = &supervisor->requests[i];
 
                 if (request->state != REQUEST_NONE && !notify_is_waiting(&supervisor->notify, request->slot))
-                        give_up(supervisor, request);
+                        request_give_up(supervisor, request);
         }
 }
 
@@ -198,6 +188,7 @@ static void supervisor_deinit(struct supervisor *supervisor) {
         pool_deinit(&supervisor->inspectors);
         pool_deinit(&supervisor->loaders);
         remember_deinit(supervisor);
+        missed_deinit(supervisor);
         notify_deinit(&supervisor->notify);
         event_loop_deinit(&supervisor->loop);
         caller_self_deinit(&supervisor->self);
@@ -225,8 +216,10 @@ static int settle(struct supervisor *supervisor) {
         uint64_t wait_ns = inspections_expire(supervisor);
         expire_workers(supervisor);
         wait_ns = shorter(wait_ns, remember_make_up(supervisor));
-        inspections_send(supervisor);
-        loads_send(supervisor);
+        do { /* each of the two may leave work for the other one */
+                inspections_send(supervisor);
+                loads_send(supervisor);
+        } while (supervisor->inspection_queued);
         if (pool_count(&supervisor->loaders, WORKER_IDLE) > IDLE_LOADERS_KEPT)
                 wait_ns = shorter(wait_ns, IDLE_LIMIT_NS);
         if (supervisor->journal->header.in_use > 0 || supervisor->ended)
@@ -246,6 +239,7 @@ static int supervise(struct supervisor *supervisor) {
                 if (journal_now_ns() - asleep_ns >= IDLE_LIMIT_NS)
                         pool_shrink(&supervisor->loaders, IDLE_LOADERS_KEPT);
         }
+        sweep(supervisor);
         return 0;
 }
 
@@ -270,6 +264,7 @@ int supervisor_run_consume_fd(const struct supervisor_config *config, struct jou
         supervisor->uevent_seqnum_fd = -1;
         failures_init(&supervisor->failures, config->failure_ttl_ns);
         dedup_table_init(&supervisor->table);
+        missed_init(supervisor);
         list_init(&supervisor->inspecting);
         list_init(&supervisor->pending);
 

@@ -8,6 +8,7 @@
  *   request.c   the life of a request: looked at, inspected, waiting, answered
  *   inspect.c   what inspectors read for it: parameters, and images of init_module
  *   remember.c  failures that still stand, and the events that end them
+ *   missed.c    results that their callers missed, for when they come back
  *   load.c      the life of a load: queued, sent to a loader, complete
  *   recover.c   what an earlier supervisor left behind
  */
@@ -31,6 +32,8 @@
 
 #define NO_MODULE UINT32_MAX
 
+#define THREAD_BUCKETS 1024U
+
 /* What is to be read in a caller's memory. */
 enum inspection {
         INSPECT_NAME,   /* the name in the image */
@@ -50,6 +53,10 @@ struct request {
         struct journal_request *slot;
         enum request_state state;
         struct dedup_request dedup;
+        struct list_node by_thread; /* in supervisor.threads */
+        bool may_miss;              /* it waits in the table, and its thread has made no other call since */
+        bool comes_back;            /* its thread has made this call before, and missed the result, or will */
+        bool had_succeeded;         /* and that was a success */
 
         struct list_node inspecting; /* in supervisor.inspecting */
         enum inspection inspection;
@@ -66,10 +73,10 @@ struct request {
         uint32_t module;             /* its counters, or NO_MODULE */
 
         struct module_key key;   /* once all of it is known */
-        uint64_t shared_hash[2]; /* INSPECT_HASH: of the image that was loaded, and failed with */
+        uint64_t shared_hash[2]; /* of the image that was loaded, and failed with */
         int shared_error;
         bool shared_remembered; /* that failure is a remembered one */
-        bool asks_kernel;       /* no remembered failure is for this request: its image is another one */
+        bool asks_kernel;       /* no failure that is known is for this request: its image is another one */
 };
 
 /* One per entry of the journal's loads, under the same index. */
@@ -115,8 +122,12 @@ struct supervisor {
         struct dedup_table table;
         struct pool loaders;
         struct pool inspectors;
+        struct list_node threads[THREAD_BUCKETS]; /* requests, by their thread */
+        struct list_node missed;                  /* results */
+        uint32_t missed_count;
         uint64_t swept_ns;           /* when slots were last looked through for requesters that have gone */
         struct list_node inspecting; /* requests, in order */
+        bool inspection_queued;      /* since they were last given to inspectors */
         uint64_t inspection_serial;  /* last given */
         struct list_node pending;    /* loads, in order */
 
@@ -150,6 +161,15 @@ void request_continue(struct supervisor *supervisor, struct request *request, en
 /* Gives up a request whose requester has gone, and that is no longer in the table. */
 void request_release(struct supervisor *supervisor, struct request *request);
 
+/* Its requester has gone: takes it out of the table, and gives it up. A load that was waiting for its image goes on. */
+void request_give_up(struct supervisor *supervisor, struct request *request);
+
+/*
+ * Its thread has made another call, and what became of this one is of no interest any more. It is given up, but for a
+ * leader: the load is counted as its.
+ */
+void request_supersede(struct supervisor *supervisor, struct request *request);
+
 /* Takes a request out of the table, if it is in it. It still has to be answered or released. */
 void request_withdraw(struct supervisor *supervisor, struct request *request);
 
@@ -172,6 +192,9 @@ void request_not_inspected(struct supervisor *supervisor, struct request *reques
 /* Queues an inspection of a request that is not being inspected. */
 void inspect(struct supervisor *supervisor, struct request *request, enum inspection inspection);
 
+/* Does an inspection of the request wait for an inspector? */
+bool inspect_is_queued(const struct request *request);
+
 /* Forgets the inspection of a request, if there is one; an inspector that works on it is given up. */
 void inspect_cancel(struct supervisor *supervisor, struct request *request);
 
@@ -189,6 +212,34 @@ uint64_t inspections_expire(struct supervisor *supervisor);
 
 /* An inspector has something to say. */
 void inspector_ready(struct pool *pool, struct worker *worker);
+
+/* missed.c */
+
+void missed_init(struct supervisor *supervisor);
+void missed_deinit(struct supervisor *supervisor);
+
+/* A new request. What its thread asked for before, and nobody has looked into yet, is given up. */
+void missed_thread_calls(struct supervisor *supervisor, struct request *request);
+
+/*
+ * The kernel did not take this answer (0 or a positive errno), since the caller no longer waits. `slot`: a copy of the
+ * request's, as it was before. Only results of loads count.
+ */
+void missed_add(struct supervisor *supervisor, const struct request *request, const struct journal_request *slot,
+                int error);
+
+/* Has the same thread made this call before, without having had an answer? True only if it is the same thread. */
+bool missed_comes_back(struct supervisor *supervisor, const struct request *request);
+
+/* Of one that comes back, with its key: is the load that it waited for still in the table? */
+bool missed_is_in_flight(struct supervisor *supervisor, const struct request *request);
+
+/* Of one that comes back, with its key: the result that it missed, and the hash of the image that failed. */
+bool missed_find(struct supervisor *supervisor, const struct request *request, int *ret_error,
+                 uint64_t ret_hash[static 2]);
+
+/* A call of this thread was answered, or waits in the table now: what it missed before is void. */
+void missed_forget(struct supervisor *supervisor, uint32_t thread);
 
 /* remember.c */
 

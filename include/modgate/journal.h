@@ -60,12 +60,14 @@ struct journal_request {
                 struct seccomp_notif notif;
                 unsigned char room[JOURNAL_NOTIF_ROOM]; /* zero before every RECV, else it fails with EINVAL */
         };
-        uint64_t order;       /* counts up with every RECV: replies go out in this order */
-        uint64_t load_serial; /* with `load`: the load it waits for */
-        uint32_t load;        /* index, or JOURNAL_NO_LOAD */
-        uint32_t module;      /* index of the counters where it was counted, and 1; 0: nowhere yet */
-        uint32_t committed;   /* the commit word */
-        unsigned char reserved[JOURNAL_SLOT_SIZE - JOURNAL_NOTIF_ROOM - 28];
+        uint64_t order;        /* counts up with every RECV: replies go out in this order */
+        uint64_t load_serial;  /* with `load`: the load it waits for */
+        uint64_t thread_start; /* of one that waits for a load: see caller_thread_start() */
+        uint32_t load;         /* index, or JOURNAL_NO_LOAD */
+        uint32_t module;       /* index of the counters where it was counted, and 1; 0: nowhere yet */
+        uint32_t committed;    /* the commit word */
+        uint32_t answering;    /* set before SEND: if it no longer waits, it may have had its answer */
+        unsigned char reserved[JOURNAL_SLOT_SIZE - JOURNAL_NOTIF_ROOM - 40];
 };
 _Static_assert(sizeof(struct journal_request) == JOURNAL_SLOT_SIZE, "a slot never crosses a page");
 

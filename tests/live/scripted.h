@@ -71,11 +71,15 @@ struct scripted_call {
         int flags;
         void (*prepare)(void); /* done by the caller's process first */
         bool image;            /* init_module of the file's content instead */
+        bool retries;          /* makes it again for as long as it gets EINTR */
+        bool twice;            /* makes it once more afterwards, in the same thread: `second_error` */
 
         pid_t process;
         _Atomic pid_t thread; /* set right before the call */
         _Atomic int error;    /* 0, errno or NOT_RETURNED */
-        unsigned int rank;    /* order of return, among all calls; from 1 */
+        int second_error;
+        unsigned int interruptions; /* how often it got EINTR */
+        unsigned int rank;          /* order of return, among all calls; from 1 */
         uint64_t ended_ns;
 };
 
@@ -107,6 +111,7 @@ struct scripted_test {
         unsigned int failure_ttl_s;            /* how long failures are remembered; 0: not at all */
         void (*prepare)(struct scripted *kit); /* in the case, without a filter, before the keeper is there */
         void (*after)(struct scripted *kit, struct json_object *report); /* in the case, when all has ended */
+        bool interruptible;                                              /* no WAIT_KILLABLE_RECV in the filter */
         bool starts_itself;                                              /* the body does its own launching */
         bool loses_keeper;                                               /* the body kills it: there is no report */
         bool counts_inexactly;                                           /* the body kills the supervisor or a loader */

@@ -46,6 +46,14 @@ static long call_kernel(const struct scripted_call *call, int fd) {
         return syscall(SYS_init_module, image, (unsigned long)status.st_size, call->params);
 }
 
+static int result_of(struct scripted_call *call, int fd) {
+        int error;
+
+        while ((error = call_kernel(call, fd) < 0 ? errno : 0) == EINTR && call->retries)
+                call->interruptions++;
+        return error;
+}
+
 static void make_call(struct scripted *kit, struct scripted_call *call, unsigned int generation) {
         int fd = call->path ? open(call->path, call->open_flags | O_CLOEXEC) : call->fd;
         int error;
@@ -53,7 +61,9 @@ static void make_call(struct scripted *kit, struct scripted_call *call, unsigned
         CHECK(!call->path || fd >= 0);
         await_go(kit, generation);
         call->thread = gettid();
-        error = call_kernel(call, fd) < 0 ? errno : 0;
+        error = result_of(call, fd);
+        if (call->twice)
+                call->second_error = result_of(call, fd);
         call->ended_ns = scripted_now_ns();
         call->rank = atomic_fetch_add(&kit->rank, 1) + 1;
         call->error = error;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -299,6 +300,16 @@ static void check_report(struct scripted *kit, const struct scripted_test *test)
 
 /* Body and case */
 
+static int install_filter(const struct scripted_test *test, const struct sock_filter *program, unsigned short count,
+                          int *ret_listener) {
+        struct sock_fprog fprog = { .len = count, .filter = (struct sock_filter *)program };
+
+        if (!test->interruptible)
+                return filter_install(program, count, ret_listener);
+        *ret_listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &fprog);
+        return *ret_listener < 0 ? -errno : 0;
+}
+
 static _Noreturn void run_body(struct scripted *kit, const struct scripted_test *test, int socket) {
         struct sock_filter *program;
         unsigned short count;
@@ -307,7 +318,7 @@ static _Noreturn void run_body(struct scripted *kit, const struct scripted_test 
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (!test->starts_itself) {
                 CHECK_EQUAL(filter_build(&program, &count), 0);
-                CHECK_EQUAL(filter_install(program, count, &listener), 0);
+                CHECK_EQUAL(install_filter(test, program, count, &listener), 0);
                 CHECK_EQUAL(keeper_give_listener_dup_fd(socket, listener), 0);
                 (void)close(listener);
                 (void)close(socket);
