@@ -12,7 +12,7 @@
 /* A large image takes its time: so much more for each MiB. */
 #define INSPECTION_MIB_NS (100 * 1000000ULL)
 
-/* Inspectors that leave the next request waiting for so long hang: one more is asked for. */
+/* Inspectors of which none has come back for so long hang, if a request waits for them: one more is asked for. */
 #define INSPECTORS_HANG_NS (50 * 1000000ULL)
 
 static struct request *request_of(struct list_node *node) {
@@ -20,15 +20,10 @@ static struct request *request_of(struct list_node *node) {
 }
 
 void inspect(struct supervisor *supervisor, struct request *request, enum inspection inspection) {
-        bool whole_image = inspection == INSPECT_IMAGE || inspection == INSPECT_HASH;
-
         request->inspection = inspection;
         request->inspection_serial = ++supervisor->inspection_serial;
         request->inspector = NULL;
-        request->queued_ns = journal_now_ns();
-        request->deadline_ns = request->queued_ns + INSPECTION_LIMIT_NS;
-        if (whole_image)
-                request->deadline_ns += (request->file.size >> 20) * INSPECTION_MIB_NS;
+        request->since_ns = journal_now_ns();
         list_insert_before(&supervisor->inspecting, &request->inspecting);
         supervisor->inspection_queued = true;
 }
@@ -80,6 +75,7 @@ static bool give_to_inspector(struct supervisor *supervisor, struct request *req
 
                 if (r == 0) {
                         request->inspector = worker;
+                        request->since_ns = journal_now_ns();
                         return true;
                 }
                 if (r != -EPIPE)
@@ -87,6 +83,24 @@ static bool give_to_inspector(struct supervisor *supervisor, struct request *req
                 pool_drop(worker);
         }
         return false;
+}
+
+/*
+ * Since when nothing has happened for this request: it is being inspected, or waits for an inspector and none has come
+ * back. A long queue on a slow machine is no reason to give up.
+ */
+static uint64_t idle_since(const struct supervisor *supervisor, const struct request *request) {
+        return request->inspector || request->since_ns > supervisor->inspected_ns ? request->since_ns
+                                                                                  : supervisor->inspected_ns;
+}
+
+static uint64_t deadline_of(const struct supervisor *supervisor, const struct request *request) {
+        bool whole_image = request->inspection == INSPECT_IMAGE || request->inspection == INSPECT_HASH;
+        uint64_t limit_ns = INSPECTION_LIMIT_NS;
+
+        if (whole_image)
+                limit_ns += (request->file.size >> 20) * INSPECTION_MIB_NS;
+        return idle_since(supervisor, request) + limit_ns;
 }
 
 /*
@@ -119,7 +133,8 @@ void inspections_send(struct supervisor *supervisor) {
                         break;
         if (!request || pool_count(pool, WORKER_STARTING) > 0)
                 return;
-        if (pool_count(pool, WORKER_BUSY) > 0 && journal_now_ns() - request->queued_ns < INSPECTORS_HANG_NS)
+        if (pool_count(pool, WORKER_BUSY) > 0 &&
+            journal_now_ns() - idle_since(supervisor, request) < INSPECTORS_HANG_NS)
                 return;
         if (pool_grow(pool, journal_now_ns()) < 0)
                 inspections_give_up(supervisor);
@@ -143,7 +158,7 @@ static struct request *first_to_expire(struct supervisor *supervisor) {
         list_for_each_safe(node, after, &supervisor->inspecting) {
                 struct request *request = request_of(node);
 
-                if (!first || request->deadline_ns < first->deadline_ns)
+                if (!first || deadline_of(supervisor, request) < deadline_of(supervisor, first))
                         first = request;
         }
         return first;
@@ -153,9 +168,17 @@ uint64_t inspections_expire(struct supervisor *supervisor) {
         uint64_t now = journal_now_ns();
         struct request *request;
 
+        if (list_is_empty(&supervisor->inspecting))
+                return UINT64_MAX;
+        /* thousands may wait, and this is called all the time */
+        if (now - supervisor->expired_ns < INSPECTORS_HANG_NS)
+                return INSPECTORS_HANG_NS;
+        supervisor->expired_ns = now;
         while ((request = first_to_expire(supervisor))) {
-                if (request->deadline_ns > now)
-                        return not_inspected(supervisor) ? INSPECTORS_HANG_NS : request->deadline_ns - now;
+                uint64_t deadline_ns = deadline_of(supervisor, request);
+
+                if (deadline_ns > now)
+                        return not_inspected(supervisor) ? INSPECTORS_HANG_NS : deadline_ns - now;
                 log_warning("the memory of thread %u cannot be read in time; its call is left to the kernel",
                             request->slot->notif.pid);
                 inspect_cancel(supervisor, request);
@@ -192,6 +215,7 @@ void inspector_ready(struct pool *pool, struct worker *worker) {
                 }
                 return;
         }
+        supervisor->inspected_ns = journal_now_ns();
         if (!request || answer.serial != request->inspection_serial)
                 return;
         leave(request);

@@ -62,8 +62,7 @@ struct request {
         enum inspection inspection;
         uint64_t inspection_serial;
         struct worker *inspector; /* NULL: none is free yet */
-        uint64_t queued_ns;       /* when the inspection was */
-        uint64_t deadline_ns;     /* for the inspection */
+        uint64_t since_ns;        /* when the inspector got it, or else when it was queued */
         int memory_fd;            /* /proc/TID/mem */
 
         enum call call;
@@ -127,6 +126,8 @@ struct supervisor {
         uint32_t missed_count;
         uint64_t swept_ns;           /* when slots were last looked through for requesters that have gone */
         struct list_node inspecting; /* requests, in order */
+        uint64_t inspected_ns;       /* when an inspector last came back */
+        uint64_t expired_ns;         /* when inspections_expire() last looked at all of them */
         bool inspection_queued;      /* since they were last given to inspectors */
         uint64_t inspection_serial;  /* last given */
         struct list_node pending;    /* loads, in order */

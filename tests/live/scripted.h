@@ -107,7 +107,7 @@ struct scripted {
 struct scripted_test {
         const char *name;
         void (*body)(struct scripted *kit);
-        unsigned int limit_s;                  /* 0: 20 */
+        unsigned int limit_s;                  /* 0: 60 */
         unsigned int failure_ttl_s;            /* how long failures are remembered; 0: not at all */
         void (*prepare)(struct scripted *kit); /* in the case, without a filter, before the keeper is there */
         void (*after)(struct scripted *kit, struct json_object *report); /* in the case, when all has ended */
