@@ -413,7 +413,8 @@ static void test_idle_loader_killed(struct scripted *kit) {
                 pid_t loader = scripted_await_process(kit, "modgate-loader");
 
                 CHECK_EQUAL(kill(loader, SIGKILL), 0);
-                scripted_sleep_ms(20);
+                while (kill(loader, 0) == 0)
+                        scripted_sleep_ms(1);
                 CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), ENODEV);
         }
 }
