@@ -9,7 +9,8 @@
  *   ALIAS    what the event's MODALIAS begins with
  *   COUNT    file whose content changes with every load
  *
- * Prints "ROUNDS STALE". Has to be started after what it races with: the newest listener gets an event first.
+ * Prints "ROUNDS STALE". Has to be started after what it races with: the newest listener gets an event first. With many
+ * others in between the older one gets it much later.
  */
 
 #include <errno.h>
@@ -20,12 +21,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define PATIENCE_MS 60000
+
+/* Delivery to one takes some microseconds. */
+#define OTHER_LISTENERS 4000
 
 struct race {
         const char *file, *flags, *params, *address, *alias, *count;
@@ -67,13 +72,24 @@ static void load(const struct race *race) {
         (void)close(fd);
 }
 
-static int open_events(void) {
+static int open_events(int buffer) {
         struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = 1 };
         int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
 
-        if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer)) < 0 ||
+            bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
                 die("netlink");
         return fd;
+}
+
+/* They stay open, and nobody reads them. */
+static void open_others(void) {
+        struct rlimit limit = { OTHER_LISTENERS + 64, OTHER_LISTENERS + 64 };
+
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+                die("setrlimit");
+        for (int i = 0; i < OTHER_LISTENERS; i++)
+                (void)open_events(1);
 }
 
 static bool is_awaited(const struct race *race, const char *message, const char *end) {
@@ -156,7 +172,8 @@ int main(int argc, char **argv) {
                               .address = argv[5],
                               .alias = argv[6],
                               .count = argv[7] };
-        race.events = open_events();
+        open_others();
+        race.events = open_events(1 << 20);
         for (int i = 0; i < rounds; i++)
                 stale += lose_one(&race);
         printf("%d %d\n", rounds, stale);
