@@ -6,14 +6,19 @@
  */
 
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/capability.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "modgate/module.h"
@@ -339,6 +344,96 @@ static void test_caller_elsewhere(struct scripted *kit) {
         CHECK_EQUAL(strcmp(scripted_module(kit, "alpha")->record[0].file, "indexed"), 0);
 }
 
+/* What only happens to modgate itself */
+
+/* The loader has no capability that would open it; the caller has. */
+static void test_loader_refused(struct scripted *kit) {
+        struct scripted_call call = good_call(kit);
+        struct scripted_call *calls;
+
+        CHECK_EQUAL(chmod(call.path, 0), 0);
+        CHECK_EQUAL(chown(call.path, 65534, 65534), 0);
+        scripted_let_file_settle();
+        calls = scripted_calls(kit, 4, call);
+        scripted_perform(kit, calls, 4);
+        CHECK_EQUAL(scripted_count(calls, 4, kit->bare[0]), 4);
+        CHECK_EQUAL(scripted_module(kit, "alpha")->loads, 0);
+}
+
+static void after_loader_refused(struct scripted *kit, struct json_object *report) {
+        (void)kit;
+        CHECK_EQUAL(scripted_number(report, "continued", "loader-refused"), 4);
+        CHECK_EQUAL(scripted_continued(report), 4);
+}
+
+/* A supervisor that has no descriptor left. */
+static void test_no_descriptors(struct scripted *kit) {
+        pid_t supervisor = scripted_await_process(kit, "modgate-superv");
+        struct rlimit none = { .rlim_cur = 3 }, before;
+
+        /* it has all that the keeper gives it */
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(scripted_module(kit, "beta"))), 0);
+        CHECK_EQUAL(prlimit(supervisor, RLIMIT_NOFILE, NULL, &before), 0);
+        none.rlim_max = before.rlim_max;
+        CHECK_EQUAL(prlimit(supervisor, RLIMIT_NOFILE, &none, NULL), 0);
+        CHECK_EQUAL(scripted_one(kit, good_call(kit)), kit->bare[0]);
+        CHECK_EQUAL(prlimit(supervisor, RLIMIT_NOFILE, &before, NULL), 0);
+        CHECK_EQUAL(scripted_one(kit, good_call(kit)), 0);
+        CHECK_EQUAL(scripted_module(kit, "alpha")->loads, 1);
+}
+
+static void after_no_descriptors(struct scripted *kit, struct json_object *report) {
+        (void)kit;
+        CHECK_EQUAL(scripted_number(report, "continued", "internal"), 1);
+        CHECK_EQUAL(scripted_continued(report), 1);
+        CHECK_EQUAL(scripted_number(report, "totals", "supervisor_starts"), 1);
+}
+
+/* Follows the supervisor until it has received a request, and leaves it standing there. */
+static void stop_after_receiving(pid_t supervisor) {
+        bool receiving = false;
+
+        for (;;) {
+                struct __ptrace_syscall_info call;
+                int status;
+
+                CHECK_EQUAL(waitpid(supervisor, &status, __WALL), supervisor);
+                CHECK(WIFSTOPPED(status));
+                if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
+                        CHECK(ptrace(PTRACE_GET_SYSCALL_INFO, supervisor, sizeof(call), &call) > 0);
+                        if (call.op == PTRACE_SYSCALL_INFO_ENTRY)
+                                receiving =
+                                        call.entry.nr == SYS_ioctl && call.entry.args[1] == SECCOMP_IOCTL_NOTIF_RECV;
+                        else if (receiving && call.exit.rval == 0)
+                                return;
+                }
+                CHECK_EQUAL(ptrace(PTRACE_SYSCALL, supervisor, NULL, NULL), 0);
+        }
+}
+
+/* A caller that dies between its request and our first look: its /proc is gone. */
+static void test_caller_gone(struct scripted *kit) {
+        pid_t supervisor = scripted_await_process(kit, "modgate-superv");
+        struct scripted_call *call = scripted_calls(kit, 1, good_call(kit));
+
+        CHECK_EQUAL(ptrace(PTRACE_SEIZE, supervisor, NULL, PTRACE_O_TRACESYSGOOD), 0);
+        CHECK_EQUAL(ptrace(PTRACE_INTERRUPT, supervisor, NULL, NULL), 0);
+        scripted_start(kit, call, 1, 0);
+        stop_after_receiving(supervisor);
+        scripted_kill(call, 1);
+        scripted_finish(kit, call, 1);
+        CHECK_EQUAL(ptrace(PTRACE_DETACH, supervisor, NULL, NULL), 0);
+        CHECK_EQUAL(scripted_one(kit, good_call(kit)), 0);
+        CHECK_EQUAL(scripted_module(kit, "alpha")->loads, 1);
+}
+
+static void after_caller_gone(struct scripted *kit, struct json_object *report) {
+        (void)kit;
+        CHECK_EQUAL(scripted_number(report, "continued", "caller-gone"), 1);
+        CHECK_EQUAL(scripted_continued(report), 1);
+        CHECK_EQUAL(scripted_number(report, "totals", "gone"), 1);
+}
+
 int main(int argc, char **argv) {
         static const struct scripted_test tests[] = {
                 { .name = "odd_calls", .prepare = make_odd_calls_bare, .body = test_odd_calls, .after = check_reasons },
@@ -350,6 +445,15 @@ int main(int argc, char **argv) {
                   .body = test_caller_that_cannot_be_dumped,
                   .after = scripted_after_no_continue },
                 { .name = "caller_elsewhere", .body = test_caller_elsewhere, .after = scripted_after_no_continue },
+                { .name = "loader_refused",
+                  .prepare = scripted_prepare_bare,
+                  .body = test_loader_refused,
+                  .after = after_loader_refused },
+                { .name = "no_descriptors",
+                  .prepare = scripted_prepare_bare,
+                  .body = test_no_descriptors,
+                  .after = after_no_descriptors },
+                { .name = "caller_gone", .body = test_caller_gone, .after = after_caller_gone },
         };
 
         return scripted_main(argc, argv, tests, SCRIPTED_COUNT(tests));
