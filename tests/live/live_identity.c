@@ -17,7 +17,7 @@
 
 #define OF_EACH 4U
 #define REWRITES 200U
-#define REUSES 2000U
+#define REUSES 500U
 
 /* Files of our own */
 
@@ -261,15 +261,18 @@ static int call_of_every_content(void *context) {
 
 static void test_changed_within_a_tick(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
+        unsigned int loads;
 
         scripted_set_result(alpha, ENODEV);
         CHECK_EQUAL(scripted_own(kit, call_of_every_content, alpha), 0);
         CHECK_EQUAL(alpha->loads, REWRITES);
-        /* one that is left alone is remembered, like any other */
+        /* what is left alone is remembered, like any other, unless the last change already was */
         scripted_let_file_settle();
         CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), ENODEV);
+        CHECK(alpha->loads <= REWRITES + 1);
+        loads = alpha->loads;
         CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), ENODEV);
-        CHECK_EQUAL(alpha->loads, REWRITES + 1);
+        CHECK_EQUAL(alpha->loads, loads);
 }
 
 /* Links */
