@@ -13,8 +13,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "journal.h"
+#include "module/identity.h"
 #include "supervisor.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -184,6 +186,20 @@ struct failure *remember_find(struct supervisor *supervisor, const struct module
         return failure;
 }
 
+/* A file that was written to since is one that nobody has asked for. It may have lost its path: that changes its ctime.
+ */
+static bool was_written(const struct failure *failure) {
+        struct module_file file;
+        struct statx status;
+
+        if (failure->call != CALL_FINIT_MODULE)
+                return false;
+        if (statx(failure->file_fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &status) < 0)
+                return true;
+        file = module_file_from_statx(&status);
+        return file.size != failure->key.file.size || file.mtime_ns != failure->key.file.mtime_ns;
+}
+
 /*
  * One load that nobody asked for; those who ask meanwhile join it. False: not now. If it is this very attempt that is
  * being made now, its result will settle the matter.
@@ -192,7 +208,7 @@ static bool make_up(struct supervisor *supervisor, struct failure *failure) {
         struct load *load;
         bool taken;
 
-        if (module_sysfs_state(&supervisor->sysfs, failure->key.name) == MODULE_LIVE)
+        if (module_sysfs_state(&supervisor->sysfs, failure->key.name) == MODULE_LIVE || was_written(failure))
                 return true;
         if (!dedup_table_is_idle(&supervisor->table, &failure->key) || !(load = load_new(supervisor)))
                 return false;

@@ -125,6 +125,20 @@ static void test_made_up_from_file(struct scripted *kit) {
         CHECK_EQUAL(strcmp(alpha->record[1].file, "indexed"), 0);
 }
 
+/* What was written into the file since nobody has asked for. */
+static void test_not_made_up_from_written_file(struct scripted *kit) {
+        struct scripted_module *alpha = owed(kit, "alpha", ENODEV);
+        FILE *file = fopen(alpha->path, "we");
+
+        CHECK(file != NULL);
+        CHECK(fputs("alpha written\n", file) >= 0);
+        CHECK_EQUAL(fclose(file), 0);
+        scripted_sleep_ms(SCRIPTED_WELL_OVER_QUIET_MS);
+        for (unsigned int i = 1; i < alpha->loads; i++)
+                CHECK(scripted_loaded_from(alpha, i, "indexed")); /* we were too late */
+        scripted_check_call(kit, alpha, scripted_call_of(alpha), ENODEV, alpha->loads + 1);
+}
+
 static void test_made_up_is_joined(struct scripted *kit) {
         struct scripted_module *alpha = scripted_remembered(kit, "alpha", ENODEV);
         struct scripted_call *calls = scripted_calls(kit, 16, scripted_call_of(alpha));
@@ -303,6 +317,8 @@ int main(int argc, char **argv) {
                 { "made_up_succeeds", test_made_up_succeeds, .failure_ttl_s = SCRIPTED_TTL_S,
                   .after = after_made_up_succeeds },
                 { "made_up_from_file", test_made_up_from_file, .failure_ttl_s = SCRIPTED_TTL_S },
+                { "not_made_up_from_written_file", test_not_made_up_from_written_file,
+                  .failure_ttl_s = SCRIPTED_TTL_S },
                 { "made_up_is_joined", test_made_up_is_joined, .failure_ttl_s = SCRIPTED_TTL_S,
                   .after = after_made_up_is_joined },
                 { "live_during_load", test_live_during_load, .failure_ttl_s = SCRIPTED_TTL_S },
