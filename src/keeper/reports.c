@@ -26,7 +26,7 @@ static uint64_t activity(const struct keeper *keeper) {
 }
 
 bool report_is_file(const struct keeper *keeper) {
-        return keeper->config->report && strcmp(keeper->config->report, "-") != 0;
+        return keeper->config.report && strcmp(keeper->config.report, "-") != 0;
 }
 
 bool report_is_due(const struct keeper *keeper) {
@@ -35,12 +35,13 @@ bool report_is_due(const struct keeper *keeper) {
 
 static _Noreturn void report(const struct keeper *keeper) {
         static const cap_value_t keep[] = { CAP_DAC_OVERRIDE };
-        const char *path = keeper->config->report;
+        const char *path = keeper->config.report;
         int r = 0;
 
         (void)mprotect(keeper->journal, sizeof(*keeper->journal), PROT_READ);
         if (!report_is_file(keeper)) {
                 (void)privilege_keep(NULL, 0, false);
+                log_let_block();
                 report_write_table(keeper->journal, stderr);
         } else {
                 (void)privilege_keep(keep, privilege_has(CAP_DAC_OVERRIDE) ? 1 : 0, true);
@@ -79,7 +80,7 @@ static void report_await(struct keeper *keeper) {
 }
 
 void report_finish(struct keeper *keeper) {
-        if (!keeper->config->report)
+        if (!keeper->config.report)
                 return;
         report_await(keeper);
         report_fork(keeper);

@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "util/log.h"
+
 /* Nothing of COMMAND's may stay open: a pipe's reader would wait for its end. */
 static void keep_only(int socket) {
         int null;
@@ -21,6 +23,7 @@ static void keep_only(int socket) {
         (void)dup2(null, STDOUT_FILENO);
         if (null > STDERR_FILENO)
                 (void)close(null);
+        log_open_again();
 }
 
 int detach(int socket, void (*run)(void *context), void *context) {

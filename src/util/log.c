@@ -2,6 +2,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
@@ -64,6 +65,26 @@ void log_init(void) {
         }
 
         errno = saved_errno;
+}
+
+static bool opened_again;
+
+void log_open_again(void) {
+        struct stat status;
+        int fd;
+
+        if (fstat(STDERR_FILENO, &status) < 0 || (!S_ISFIFO(status.st_mode) && !isatty(STDERR_FILENO)))
+                return;
+        fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        if (fd < 0)
+                return;
+        opened_again = dup2(fd, STDERR_FILENO) >= 0;
+        (void)close(fd);
+}
+
+void log_let_block(void) {
+        if (opened_again)
+                (void)fcntl(STDERR_FILENO, F_SETFL, fcntl(STDERR_FILENO, F_GETFL) & ~O_NONBLOCK);
 }
 
 /*

@@ -16,6 +16,15 @@ enum log_level {
         LOG_LEVEL_DEBUG = 7,
 };
 
+/*
+ * For processes of our own: a pipe or terminal on stderr is opened once more, so that it does not block here, whatever
+ * else is written to it at the same time, and still does where others have it open. Stays as it is if that is refused.
+ */
+void log_open_again(void);
+
+/* Text that has to be complete follows: what log_open_again() has opened may block again. */
+void log_let_block(void);
+
 /* Reads MODGATE_LOG (error, warning, notice, info, debug; default notice) and looks at what stderr is. */
 void log_init(void);
 

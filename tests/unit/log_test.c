@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "util/fd.h"
@@ -149,6 +150,76 @@ static void test_never_blocks(void **state) {
         (void)alarm(0);
 }
 
+/* What has room for a part of a line is ready, and the rest of it would have to wait. */
+static void fill_and_check(int reader, int writer) {
+        static char text[3000];
+        pid_t pid = fork();
+        int status;
+
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                (void)alarm(20);
+                memset(text, 'x', sizeof(text) - 1);
+                (void)dup2(writer, STDERR_FILENO);
+                log_init();
+                log_open_again();
+                for (int i = 0; i < 200; i++)
+                        log_error("%d %s", i, text);
+                if (!(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK))
+                        _exit(EXIT_FAILURE);
+                log_let_block();
+                _exit(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK ? EXIT_FAILURE : EXIT_SUCCESS);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+        /* not where others have it */
+        assert_false(fcntl(writer, F_GETFL) & O_NONBLOCK);
+        assert_true(read(reader, text, 9) == 9);
+        assert_memory_equal(text, "modgate: ", 9);
+}
+
+static void test_never_blocks_terminal(void **state) {
+        _cleanup_fd_ int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), end = -1;
+
+        (void)state;
+        assert_true(terminal >= 0);
+        assert_int_equal(unlockpt(terminal), 0);
+        end = open(ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
+        assert_true(end >= 0);
+        fill_and_check(terminal, end);
+}
+
+static void test_never_blocks_pipe(void **state) {
+        _cleanup_fd_ int out = -1, in = -1;
+
+        (void)state;
+        make_pipe(&out, &in);
+        fill_and_check(out, in);
+}
+
+/* Opening a file again would write at its beginning; where nobody reads there is nothing to open. */
+static void test_others_are_not_opened_again(void **state) {
+        _cleanup_fd_ int out = -1, in = -1, file = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        char text[32] = "";
+
+        (void)state;
+        assert_true(file >= 0);
+        assert_int_equal(write(file, "before\n", 7), 7);
+        redirect_stderr(file);
+        log_open_again();
+        log_error("after");
+        restore_stderr();
+        assert_int_equal(pread(file, text, sizeof(text) - 1, 0), 22);
+        assert_string_equal(text, "before\nmodgate: after\n");
+
+        make_pipe(&out, &in);
+        out = fd_close(out);
+        redirect_stderr(in);
+        log_open_again();
+        log_error("nobody reads");
+        restore_stderr();
+}
+
 static void test_sigpipe(void **state) {
         _cleanup_fd_ int out = -1, in = -1;
         sigset_t pending;
@@ -203,10 +274,17 @@ static void test_journal(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_levels),       cmocka_unit_test(test_keeps_errno),
-                cmocka_unit_test(test_one_line),     cmocka_unit_test(test_long_line_is_cut),
-                cmocka_unit_test(test_never_blocks), cmocka_unit_test(test_sigpipe),
-                cmocka_unit_test(test_no_stderr),    cmocka_unit_test(test_journal),
+                cmocka_unit_test(test_levels),
+                cmocka_unit_test(test_keeps_errno),
+                cmocka_unit_test(test_one_line),
+                cmocka_unit_test(test_long_line_is_cut),
+                cmocka_unit_test(test_never_blocks),
+                cmocka_unit_test(test_never_blocks_terminal),
+                cmocka_unit_test(test_never_blocks_pipe),
+                cmocka_unit_test(test_others_are_not_opened_again),
+                cmocka_unit_test(test_sigpipe),
+                cmocka_unit_test(test_no_stderr),
+                cmocka_unit_test(test_journal),
         };
 
         (void)unsetenv("MODGATE_LOG");
