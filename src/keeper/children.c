@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include "loader.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/title.h"
 
 static const char *const worker_titles[WORKER_KINDS] = {
         [WORKER_LOADER] = "modgate-loader",
@@ -26,7 +26,7 @@ pid_t keeper_fork(const char *title, int keep_socket) {
 
         if (pid != 0)
                 return pid;
-        (void)prctl(PR_SET_NAME, title);
+        title_set(title);
         /* 0 and 1 are /dev/null; the one socket becomes 3 */
         if (keep_socket >= 0 && (dup3(keep_socket, 3, O_CLOEXEC) >= 0 || keep_socket == 3))
                 (void)close_range(4, ~0U, 0);
@@ -57,7 +57,7 @@ int worker_fork(struct keeper *keeper, enum worker_kind kind, uint32_t index) {
                 /* what they could write there, the supervisor would believe */
                 (void)munmap(keeper->journal, sizeof(*keeper->journal));
                 if (kind == WORKER_LOADER)
-                        loader_run(3, keeper->config->kernel);
+                        loader_run(3, keeper->config.kernel);
                 inspector_run(3);
         }
         child_forget(child);

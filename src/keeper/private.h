@@ -30,7 +30,7 @@ struct child {
 };
 
 struct keeper {
-        const struct keeper_config *config;
+        struct keeper_config config;
         struct journal *journal;
         int launcher; /* socket; stays open until we end: its end of file is the word that the tree has ended */
         bool launcher_gone;

@@ -6,7 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -19,6 +19,7 @@
 #include "util/detach.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/title.h"
 
 /* 2048 parked callers with a descriptor or two each, and room for the workers. */
 #define DESCRIPTORS_WANTED 16384U
@@ -63,9 +64,9 @@ static void raise_descriptors(void) {
 
 /* Without it failures are not remembered, which is no reason to fail. */
 static void open_uevents(struct keeper *keeper) {
-        if (keeper->config->failure_ttl_ns == 0)
+        if (keeper->config.failure_ttl_ns == 0)
                 return;
-        keeper->uevents = keeper->config->kernel->open_uevents();
+        keeper->uevents = keeper->config.kernel->open_uevents();
         if (keeper->uevents < 0) {
                 errno = -keeper->uevents;
                 log_warning("cannot receive uevents (%m): failures are not remembered");
@@ -101,7 +102,7 @@ static int keeper_init(struct keeper *keeper) {
                 r = check(take_signals(keeper), "set up its signals");
         if (r < 0)
                 return r;
-        (void)prctl(PR_SET_NAME, "modgate-keeper");
+        title_set("modgate-keeper");
         (void)umask(022);
         (void)chdir("/");
         raise_descriptors();
@@ -125,7 +126,13 @@ static struct keeper *keeper_new(const struct keeper_config *config, int launche
 
         if (!keeper)
                 return NULL;
-        keeper->config = config;
+        keeper->config = *config;
+        /* it may be one of the program's arguments, which are overwritten by our title */
+        keeper->config.report = config->report ? strdup(config->report) : NULL;
+        if (config->report && !keeper->config.report) {
+                free(keeper);
+                return NULL;
+        }
         keeper->launcher = launcher;
         keeper->signals = keeper->listener = keeper->supervisor_socket = keeper->uevents = -1;
         keeper->notify.listener = -1;

@@ -34,8 +34,8 @@ int supervisor_start(struct keeper *keeper) {
                 return -errno;
         if (pid == 0) {
                 struct supervisor_config config = {
-                        .kernel = keeper->config->kernel,
-                        .failure_ttl_ns = keeper->uevents >= 0 ? keeper->config->failure_ttl_ns : 0,
+                        .kernel = keeper->config.kernel,
+                        .failure_ttl_ns = keeper->uevents >= 0 ? keeper->config.failure_ttl_ns : 0,
                 };
 
                 r = supervisor_run_consume_fd(&config, keeper->journal, 3);
