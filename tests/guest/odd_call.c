@@ -37,7 +37,7 @@ struct request {
         size_t length;
 };
 
-static void die(const char *what) {
+static _Noreturn void die(const char *what) {
         perror(what);
         exit(2);
 }
