@@ -98,15 +98,19 @@ void missed_deinit(struct supervisor *supervisor) {
                 drop(supervisor, missed_of(node));
 }
 
-/* Else a caller that is interrupted all the time would fill the journal. */
+/*
+ * Else a caller that is interrupted all the time would fill the journal. One that begins again may be the earlier one
+ * itself: then the later one waits.
+ */
 void missed_thread_calls(struct supervisor *supervisor, struct request *request) {
         struct list_node *bucket = bucket_of(supervisor, request->slot->notif.pid);
 
         list_for_each_safe(node, after, bucket) {
                 struct request *earlier = container_of(node, struct request, by_thread);
 
-                if (earlier->slot->notif.pid == request->slot->notif.pid && inspect_is_queued(earlier) &&
-                    earlier->state == REQUEST_LOOKED_AT)
+                if (earlier->slot->notif.pid == request->slot->notif.pid &&
+                    earlier->slot->order < request->slot->order && earlier->state == REQUEST_LOOKED_AT &&
+                    inspect_is_queued(earlier))
                         request_give_up(supervisor, earlier);
         }
         list_insert_before(bucket, &request->by_thread);

@@ -219,7 +219,7 @@ void inspector_ready(struct pool *pool, struct worker *worker);
 void missed_init(struct supervisor *supervisor);
 void missed_deinit(struct supervisor *supervisor);
 
-/* A new request. What its thread asked for before, and nobody has looked into yet, is given up. */
+/* A request begins. What its thread asked for before, and nobody has looked into yet, is given up. */
 void missed_thread_calls(struct supervisor *supervisor, struct request *request);
 
 /*

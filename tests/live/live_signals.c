@@ -259,6 +259,32 @@ static void test_missed_image_changed(struct scripted *kit) {
         CHECK_EQUAL(strncmp(alpha->record[1].file, "other", 5), 0);
 }
 
+/* What is still being read of the caller's first call is of no interest any more, and no harm to the second one. */
+static void test_missed_while_compared(struct scripted *kit) {
+        struct scripted_module *alpha = scripted_module(kit, "alpha");
+        struct scripted_call like = scripted_image_call(kit, alpha, "two"), *leader, *joiner;
+        pid_t keeper, inspector, spare;
+
+        share();
+        like.prepare = restarting;
+        scripted_set_results(alpha, (const int[]){ ENODEV, EINVAL }, 2);
+        leader = scripted_start_held(kit, alpha, 1, scripted_image_call(kit, alpha, "one"));
+        joiner = scripted_start_parked(kit, 1, like);
+        /* one inspector, that does not get on */
+        while ((spare = scripted_process(kit, "modgate-inspect", 1)) != 0)
+                (void)kill(spare, SIGKILL);
+        keeper = scripted_stop(kit, "modgate-keeper");
+        inspector = scripted_stop(kit, "modgate-inspect");
+        scripted_release(alpha);
+        scripted_finish_all(kit, leader, 1, ENODEV);
+        interrupt(joiner, 1);
+        scripted_settle(kit, joiner, 1);
+        CHECK_EQUAL(kill(inspector, SIGCONT), 0);
+        CHECK_EQUAL(kill(keeper, SIGCONT), 0);
+        scripted_finish_all(kit, joiner, 1, EINVAL);
+        CHECK_EQUAL(alpha->loads, 2);
+}
+
 /* A joiner, whose leader has its answer long since. */
 static void test_missed_by_joiner(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
@@ -441,6 +467,7 @@ int main(int argc, char **argv) {
                 { .name = "missed, image: success", .body = test_missed_image_success, INTERRUPTIBLE },
                 { .name = "missed, image: failure", .body = test_missed_image_failure, INTERRUPTIBLE },
                 { .name = "missed, image changed", .body = test_missed_image_changed, INTERRUPTIBLE },
+                { .name = "missed while compared", .body = test_missed_while_compared, INTERRUPTIBLE },
                 { .name = "missed by a joiner", .body = test_missed_by_joiner, INTERRUPTIBLE },
                 { .name = "missed, file without a name", .body = test_missed_without_name, INTERRUPTIBLE },
                 { .name = "missed and removed", .body = test_missed_and_removed, INTERRUPTIBLE },
