@@ -548,6 +548,7 @@ int main(int argc, char **argv) {
                   .body = test_more_than_slots,
                   .prepare = scripted_prepare_bare,
                   .after = after_more_than_slots,
+                  .limit_s = 60,
                   .counts_inexactly = true },
                 { .name = "signals", .body = test_signals },
                 { .name = "rivals_success", .body = test_rivals_success, .after = after_rivals_success },

@@ -444,16 +444,13 @@ static void test_interruptible_storm_success(struct scripted *kit) {
         CHECK_EQUAL(scripted_module(kit, "alpha")->loads, 1);
 }
 
-static void after_no_continue(struct scripted *kit, struct json_object *report) {
-        (void)kit;
-        CHECK_EQUAL(scripted_continued(report), 0);
-}
-
-#define INTERRUPTIBLE .interruptible = true, .after = after_no_continue
+#define INTERRUPTIBLE .interruptible = true, .after = scripted_after_no_continue
 
 int main(int argc, char **argv) {
         static const struct scripted_test tests[] = {
-                { .name = "a restarting signal waits", .body = test_waits_restarting, .after = after_no_continue },
+                { .name = "a restarting signal waits",
+                  .body = test_waits_restarting,
+                  .after = scripted_after_no_continue },
                 { .name = "a signal without SA_RESTART waits", .body = test_waits_returning },
                 { .name = "restarted, joins: success", .body = test_restarted_joins_success, INTERRUPTIBLE },
                 { .name = "restarted, joins: failure", .body = test_restarted_joins_failure, INTERRUPTIBLE },
@@ -481,8 +478,14 @@ int main(int argc, char **argv) {
                   .body = test_missed_failure_across_restart,
                   .counts_inexactly = true,
                   INTERRUPTIBLE },
-                { .name = "storm: success", .body = test_storm_success, .limit_s = 60, .after = after_no_continue },
-                { .name = "storm: failure", .body = test_storm_failure, .limit_s = 60, .after = after_no_continue },
+                { .name = "storm: success",
+                  .body = test_storm_success,
+                  .limit_s = 60,
+                  .after = scripted_after_no_continue },
+                { .name = "storm: failure",
+                  .body = test_storm_failure,
+                  .limit_s = 60,
+                  .after = scripted_after_no_continue },
                 { .name = "interruptible storm: success",
                   .body = test_interruptible_storm_success,
                   .limit_s = 60,

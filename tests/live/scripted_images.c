@@ -10,10 +10,8 @@
 #include <link.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -141,31 +139,14 @@ struct scripted_raw scripted_raw_headers(struct scripted *kit, const struct scri
         return raw;
 }
 
-static _Noreturn void raw_caller(struct scripted *kit, struct scripted_call *call, const struct scripted_raw *raw,
-                                 pid_t parent) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != parent)
-                _exit(EXIT_FAILURE);
-        call->process = getpid();
-        call->thread = gettid();
-        call->error = syscall(SYS_init_module, raw->image, raw->length, raw->params) < 0 ? errno : 0;
-        call->rank = atomic_fetch_add(&kit->rank, 1) + 1;
-        _exit(EXIT_SUCCESS);
+static int call_raw(void *context) {
+        const struct scripted_raw *raw = context;
+
+        return syscall(SYS_init_module, raw->image, raw->length, raw->params) < 0 ? errno : 0;
 }
 
 struct scripted_call *scripted_raw_start(struct scripted *kit, unsigned int count, struct scripted_raw raw) {
-        struct scripted_call *calls = scripted_calls(kit, count, (struct scripted_call){ 0 });
-        pid_t parent = getpid();
-
-        for (unsigned int i = 0; i < count; i++) {
-                pid_t pid = fork();
-
-                CHECK(pid >= 0);
-                if (pid == 0)
-                        raw_caller(kit, &calls[i], &raw, parent);
-                calls[i].process = pid;
-        }
-        return calls;
+        return scripted_start_own(kit, count, call_raw, &raw);
 }
 
 int scripted_raw_one(struct scripted *kit, struct scripted_raw raw) {
