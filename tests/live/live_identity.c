@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -451,6 +452,16 @@ static void test_renamed(struct scripted *kit) {
         CHECK_EQUAL(beta->loads, 1);
 }
 
+static int open_fifo(struct scripted *kit) {
+        const char *path = below(kit, "fifo");
+        int fd;
+
+        CHECK(mkfifo(path, 0600) == 0 || errno == EEXIST);
+        fd = open(path, O_RDWR | O_CLOEXEC);
+        CHECK(fd >= 0);
+        return fd;
+}
+
 /* A descriptor's number is used again while a call is on its way */
 
 struct reuse {
@@ -498,8 +509,7 @@ static int call_while_reused(void *context) {
         reuse.sources[0] = open(scripted_module(kit, "alpha")->path, O_RDONLY);
         reuse.sources[1] = open(scripted_module(kit, "beta")->path, O_RDONLY);
         reuse.sources[2] = open(scripted_module(kit, "gamma")->path, O_WRONLY);
-        CHECK_EQUAL(mkfifo(below(kit, "fifo"), 0600), 0);
-        reuse.sources[3] = open(below(kit, "fifo"), O_RDWR);
+        reuse.sources[3] = open_fifo(kit);
         reuse.number = dup(reuse.sources[0]);
         CHECK_EQUAL(pthread_create(&thread, NULL, reuse_number, &reuse), 0);
         for (unsigned int i = 0; i < REUSES || !both_loaded(kit); i++) {
@@ -525,6 +535,61 @@ static void test_number_reused(struct scripted *kit) {
                scripted_module(kit, "beta")->loads);
 }
 
+/* The same with one moment chosen: after the call, and before the supervisor looks. */
+
+/* A caller that shares our descriptors. */
+static struct scripted_call *start_sharing(struct scripted *kit, int number) {
+        struct scripted_call *call = scripted_calls(kit, 1, (struct scripted_call){ 0 });
+        pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
+
+        CHECK(pid >= 0);
+        if (pid == 0) {
+                call->thread = gettid();
+                call->error = syscall(SYS_finit_module, number, "", 0) < 0 ? errno : 0;
+                _exit(EXIT_SUCCESS);
+        }
+        call->process = pid;
+        return call;
+}
+
+static int call_and_replace(struct scripted *kit, const char *path, int replacement) {
+        int number = open(path, O_RDONLY | O_CLOEXEC);
+        pid_t supervisor = scripted_stop(kit, "modgate-superv");
+        struct scripted_call *call = start_sharing(kit, number);
+
+        CHECK(number >= 0);
+        scripted_settle(kit, call, 1);
+        CHECK_EQUAL(dup2(replacement, number), number);
+        CHECK_EQUAL(kill(supervisor, SIGCONT), 0);
+        scripted_finish(kit, call, 1);
+        (void)close(number);
+        return call->error;
+}
+
+static void prepare_replaced(struct scripted *kit) {
+        kit->bare[0] = scripted_one(kit, (struct scripted_call){ .fd = open_fifo(kit), .params = "" });
+}
+
+static void test_number_replaced(struct scripted *kit) {
+        struct scripted_module *alpha = scripted_module(kit, "alpha"), *beta = scripted_module(kit, "beta");
+        int other = open(beta->path, O_RDONLY | O_CLOEXEC);
+
+        scripted_set_result(beta, ENOENT);
+        CHECK_EQUAL(call_and_replace(kit, alpha->path, other), ENOENT);
+        CHECK_EQUAL(beta->loads, 1);
+        /* what would never answer whoever opened it */
+        CHECK_EQUAL(call_and_replace(kit, alpha->path, open_fifo(kit)), kit->bare[0]);
+        CHECK_EQUAL(alpha->loads, 0);
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), 0);
+}
+
+static void after_number_replaced(struct scripted *kit, struct json_object *report) {
+        (void)kit;
+        CHECK_EQUAL(scripted_number(report, "continued", "not-a-regular-file"), 1);
+        CHECK_EQUAL(scripted_continued(report), 1);
+        CHECK_EQUAL(scripted_number(report, "totals", "supervisor_starts"), 1);
+}
+
 int main(int argc, char **argv) {
         static const struct scripted_test tests[] = {
                 { .name = "same_inode_number", .body = test_same_inode_number },
@@ -540,6 +605,10 @@ int main(int argc, char **argv) {
                 { .name = "without_path", .body = test_without_path },
                 { .name = "overlay", .body = test_overlay },
                 { .name = "renamed", .body = test_renamed },
+                { .name = "number_replaced",
+                  .prepare = prepare_replaced,
+                  .body = test_number_replaced,
+                  .after = after_number_replaced },
                 { .name = "number_reused",
                   .prepare = scripted_prepare_bare,
                   .body = test_number_reused,
