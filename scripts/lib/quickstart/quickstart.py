@@ -25,6 +25,9 @@ TRACE_LINE = re.compile(r"^\s*(?P<task>\S.*)-\d+\s+\[\d+\]\s+\S+\s+[\d.]+: (?P<e
 CALLER = "(udev-worker)"
 PERFORMERS = (CALLER, "modgate-loader")
 
+# A storm that takes a second on a real machine takes a minute on an emulated one, more on a busy one.
+FAILURE_TTL_S = 300
+
 # A failing module is loaded once, and once more to make up for modules that went live meanwhile.
 LOADS_OF_FAILING_MAX = 2
 
@@ -130,7 +133,9 @@ def make_overlays(options, work):
         os.symlink("/etc/systemd/system/vmalloc-peak.service", os.path.join(top, WANTS, "vmalloc-peak.service"))
         os.symlink("/lib/systemd/system/systemd-udev-settle.service",
                    os.path.join(top, WANTS, "systemd-udev-settle.service"))
+    drop_in = os.path.join(overlays["modgate"], DROP_IN)
     copy(os.path.join(TOP, "examples", "udevd-dropin.conf"), overlays["modgate"], DROP_IN)
+    run(["sed", "-i", f"s/--failure-ttl=[0-9][0-9]*/--failure-ttl={FAILURE_TTL_S}/", drop_in])
     return overlays
 
 
