@@ -98,6 +98,15 @@ init_counts_clear() {
 	echo > /sys/module/mg_state/parameters/attempts
 }
 
+# inits_hold, inits_go_on: between them, every init that is entered waits.
+inits_hold() {
+	echo Y > /sys/module/mg_state/parameters/hold
+}
+
+inits_go_on() {
+	echo N > /sys/module/mg_state/parameters/hold
+}
+
 # --- tracing module loads ---
 #
 # A test traces in a buffer of its own, so that the one that runs from boot stays as it was. Both hold:

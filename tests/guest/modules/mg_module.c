@@ -4,7 +4,7 @@
  * A module that does what a test asks for. Kbuild builds it under several names, whose init functions know nothing of
  * each other but what mg_state keeps.
  *
- * In this order, each only if it is asked for: a module is requested, init sleeps, then it fails or succeeds.
+ * In this order, each only if it is asked for: a module is requested, init waits, then sleeps, then fails or succeeds.
  */
 
 #include <linux/delay.h>
@@ -76,6 +76,8 @@ static int __init mg_init(void) {
         int result;
 
         make_request();
+        if (mg_state_wait() < 0)
+                return -EINTR;
         if (sleep_ms > 0)
                 msleep(sleep_ms);
         result = outcome(attempt);

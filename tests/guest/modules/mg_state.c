@@ -3,12 +3,15 @@
 /*
  * /sys/module/mg_state/parameters/attempts: how often the init of each test module was entered, "NAME COUNT" a line.
  * Writing to it, whatever it is, begins again.
+ *
+ * /sys/module/mg_state/parameters/hold: while it is Y, every init that was entered waits.
  */
 
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
+#include <linux/wait.h>
 
 #include "mg_state.h"
 
@@ -22,6 +25,8 @@ struct entry {
 
 static struct entry entries[NAMES_MAX];
 static DEFINE_MUTEX(lock);
+static bool hold;
+static DECLARE_WAIT_QUEUE_HEAD(held);
 
 /* NULL if it is not there, and there is no place for it. */
 static struct entry *entry_of(const char *name) {
@@ -70,6 +75,25 @@ bool mg_state_is_live(const char *name) {
         return live;
 }
 EXPORT_SYMBOL(mg_state_is_live);
+
+int mg_state_wait(void) {
+        return wait_event_killable(held, !READ_ONCE(hold)) ? -EINTR : 0;
+}
+EXPORT_SYMBOL(mg_state_wait);
+
+static int hold_set(const char *value, const struct kernel_param *param) {
+        int r = param_set_bool(value, param);
+
+        wake_up_all(&held);
+        return r;
+}
+
+static const struct kernel_param_ops hold_ops = {
+        .set = hold_set,
+        .get = param_get_bool,
+};
+
+module_param_cb(hold, &hold_ops, &hold, 0644);
 
 static int attempts_get(char *buffer, const struct kernel_param *param) {
         struct entry *entry;

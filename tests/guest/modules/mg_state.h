@@ -11,6 +11,9 @@
 /* The module's init was entered. Returns how often until now, this time included; 0 if there are too many names. */
 unsigned int mg_state_enter(const char *name);
 
+/* Returns when the test lets inits go on: 0, or -EINTR if the caller is being killed. */
+int mg_state_wait(void);
+
 /* The module's init succeeded, or the module was removed. */
 void mg_state_set_live(const char *name, bool live);
 
