@@ -20,9 +20,13 @@
 #define ERRNOS 256
 
 struct shared {
-        int ready;
-        int go;
         int results[ERRNOS]; /* by errno */
+};
+
+/* Nobody polls: hundreds of callers that do leave no time to an emulated machine. */
+struct barrier {
+        int ready[2]; /* pipe: a byte from each caller that is ready */
+        int go[2];    /* pipe: ends when all shall go */
 };
 
 struct request {
@@ -53,7 +57,30 @@ static void *read_image(int fd, size_t *ret_length) {
         return image;
 }
 
-static void call(struct shared *shared, const struct request *request) {
+static int barrier_init(struct barrier *barrier) {
+        return pipe2(barrier->ready, O_CLOEXEC) < 0 || pipe2(barrier->go, O_CLOEXEC) < 0 ? -1 : 0;
+}
+
+/* In a caller. */
+static void barrier_wait(const struct barrier *barrier) {
+        char byte = 0;
+
+        close(barrier->go[1]);
+        if (write(barrier->ready[1], &byte, 1) != 1 || read(barrier->go[0], &byte, 1) != 0)
+                _exit(1);
+}
+
+/* Returns when `count` callers go, or one of them has failed. */
+static void barrier_open(const struct barrier *barrier, int count) {
+        char byte;
+
+        close(barrier->ready[1]);
+        while (count > 0 && read(barrier->ready[0], &byte, 1) == 1)
+                count--;
+        close(barrier->go[1]);
+}
+
+static void call(struct shared *shared, const struct barrier *barrier, const struct request *request) {
         int fd = open(request->file, O_RDONLY | O_CLOEXEC), result;
         void *image = NULL;
         size_t length = 0;
@@ -64,9 +91,7 @@ static void call(struct shared *shared, const struct request *request) {
         }
         if (strcmp(request->flags, "image") == 0 && !(image = read_image(fd, &length)))
                 _exit(1);
-        __atomic_add_fetch(&shared->ready, 1, __ATOMIC_SEQ_CST);
-        while (!__atomic_load_n(&shared->go, __ATOMIC_SEQ_CST))
-                usleep(1000);
+        barrier_wait(barrier);
         result = make_call(request, fd, image, length);
         __atomic_add_fetch(&shared->results[result < ERRNOS ? result : ERRNOS - 1], 1, __ATOMIC_SEQ_CST);
         _exit(0);
@@ -89,17 +114,16 @@ int main(int argc, char **argv) {
                 .params = argc > 4 ? argv[4] : "",
         };
         struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        struct barrier barrier;
 
-        if (count <= 0 || shared == MAP_FAILED) {
+        if (count <= 0 || shared == MAP_FAILED || barrier_init(&barrier) < 0) {
                 fprintf(stderr, "usage: callers N FILE [FLAGS|image [PARAMS]]\n");
                 return 2;
         }
         for (int i = 0; i < count; i++)
                 if (fork() == 0)
-                        call(shared, &request);
-        while (__atomic_load_n(&shared->ready, __ATOMIC_SEQ_CST) < count)
-                usleep(1000);
-        __atomic_store_n(&shared->go, 1, __ATOMIC_SEQ_CST);
+                        call(shared, &barrier, &request);
+        barrier_open(&barrier, count);
         if (collect(count) > 0)
                 return 1;
         for (int i = 0; i < ERRNOS; i++)
