@@ -3,8 +3,8 @@
 
 /*
  * What the supervisor may know of a caller without ever waiting for it: only readlink, O_PATH opens,
- * statx(AT_STATX_DONT_SYNC) and fdinfo below /proc/TID. A file of a dead FUSE server would hang anything else, beyond
- * SIGKILL. Needs CAP_SYS_PTRACE.
+ * statx(AT_STATX_DONT_SYNC), fdinfo, stat and attr/current below /proc/TID. A file of a dead FUSE server would hang
+ * anything else, beyond SIGKILL. Needs CAP_SYS_PTRACE.
  *
  * All of it is only true if the request is still valid afterwards: thread ids are used again.
  */
