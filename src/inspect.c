@@ -177,8 +177,9 @@ uint64_t inspections_expire(struct supervisor *supervisor) {
         while ((request = first_to_expire(supervisor))) {
                 uint64_t deadline_ns = deadline_of(supervisor, request);
 
-                if (deadline_ns > now)
-                        return not_inspected(supervisor) ? INSPECTORS_HANG_NS : deadline_ns - now;
+                /* its answer may be there, if we are the ones who were slow */
+                if (deadline_ns > supervisor->heard_ns)
+                        return not_inspected(supervisor) || deadline_ns <= now ? INSPECTORS_HANG_NS : deadline_ns - now;
                 log_warning("the memory of thread %u cannot be read in time; its call is left to the kernel",
                             request->slot->notif.pid);
                 inspect_cancel(supervisor, request);

@@ -134,7 +134,7 @@ void pool_failed(struct pool *pool, uint32_t index) {
 
 bool pool_expire_one(struct pool *pool, uint64_t now_ns, uint64_t limit_ns) {
         for (uint32_t i = 0; i < pool->count; i++)
-                if (pool->workers[i].state == WORKER_STARTING && now_ns - pool->workers[i].since_ns >= limit_ns) {
+                if (pool->workers[i].state == WORKER_STARTING && pool->workers[i].since_ns + limit_ns <= now_ns) {
                         pool_failed(pool, i);
                         return true;
                 }

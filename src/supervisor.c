@@ -20,6 +20,9 @@
 #define IDLE_LOADERS_KEPT 1U
 #define IDLE_LIMIT_NS (10 * 1000000000ULL)
 
+/* A round that takes so long is our own slowness, or we stood still. No round waits longer while requests do. */
+#define SLOW_ROUND_NS (2 * HEARTBEAT_NS)
+
 #define SWEEP_INTERVAL_NS (1000 * 1000000ULL)
 
 /* A worker that was asked for and does not come: the keeper stands still, or its message was lost. */
@@ -199,11 +202,9 @@ static void supervisor_deinit(struct supervisor *supervisor) {
 }
 
 static void expire_workers(struct supervisor *supervisor) {
-        uint64_t now = journal_now_ns();
-
-        while (pool_expire_one(&supervisor->loaders, now, STARTING_LIMIT_NS))
+        while (pool_expire_one(&supervisor->loaders, supervisor->heard_ns, STARTING_LIMIT_NS))
                 loads_give_up_one(supervisor);
-        while (pool_expire_one(&supervisor->inspectors, now, STARTING_LIMIT_NS))
+        while (pool_expire_one(&supervisor->inspectors, supervisor->heard_ns, STARTING_LIMIT_NS))
                 inspections_give_up(supervisor);
 }
 
@@ -235,6 +236,9 @@ static int supervise(struct supervisor *supervisor) {
 
                 if (r < 0)
                         return r;
+                supervisor->heard_ns = asleep_ns;
+                if (journal_now_ns() - asleep_ns >= SLOW_ROUND_NS)
+                        supervisor->inspected_ns = journal_now_ns();
                 supervisor->journal->header.heartbeat++;
                 if (journal_now_ns() - asleep_ns >= IDLE_LIMIT_NS)
                         pool_shrink(&supervisor->loaders, IDLE_LOADERS_KEPT);

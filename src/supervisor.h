@@ -126,7 +126,8 @@ struct supervisor {
         uint32_t missed_count;
         uint64_t swept_ns;           /* when slots were last looked through for requesters that have gone */
         struct list_node inspecting; /* requests, in order */
-        uint64_t inspected_ns;       /* when an inspector last came back */
+        uint64_t heard_ns;           /* what workers and keeper had said by then has been heard */
+        uint64_t inspected_ns;       /* when an inspector last came back, or had no chance to */
         uint64_t expired_ns;         /* when inspections_expire() last looked at all of them */
         bool inspection_queued;      /* since they were last given to inspectors */
         uint64_t inspection_serial;  /* last given */

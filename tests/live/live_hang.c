@@ -68,6 +68,30 @@ static void after_one_inspection(struct scripted *kit, struct json_object *repor
         CHECK_EQUAL(scripted_continued(report), 1);
 }
 
+/*
+ * Supervisor and keeper stood still in the middle of their work, as on a machine that was frozen: what was answered
+ * meanwhile did not take too long.
+ */
+static void test_frozen(struct scripted *kit) {
+        struct scripted_module *alpha = scripted_module(kit, "alpha");
+        struct scripted_call *calls = scripted_calls(kit, 1024, scripted_call_of(alpha));
+        pid_t keeper, supervisor;
+
+        /* with that, the keeper has handed over all that there is */
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(scripted_module(kit, "beta"))), 0);
+        keeper = scripted_stop(kit, "modgate-keeper");
+        alpha->hold = 1;
+        scripted_start(kit, calls, 1024, 32);
+        scripted_await_begun(alpha, 1);
+        supervisor = scripted_stop(kit, "modgate-superv");
+        scripted_sleep_ms(5100);
+        CHECK_EQUAL(kill(supervisor, SIGCONT), 0);
+        CHECK_EQUAL(kill(keeper, SIGCONT), 0);
+        scripted_settle(kit, calls, 1024);
+        scripted_release(alpha);
+        scripted_finish_all(kit, calls, 1024, 0);
+}
+
 int main(int argc, char **argv) {
         static const struct scripted_test tests[] = {
                 { .name = "supervisor", .body = test_supervisor_stands_still, .counts_inexactly = true },
@@ -75,6 +99,7 @@ int main(int argc, char **argv) {
                   .body = test_supervisor_stands_still_with_answer,
                   .counts_inexactly = true },
                 { .name = "long_load", .body = test_long_load, .after = after_long_load },
+                { .name = "frozen", .body = test_frozen, .after = scripted_after_no_continue },
                 { .name = "inspector",
                   .prepare = scripted_prepare_bare,
                   .body = test_inspector_hangs,
