@@ -5,7 +5,8 @@
  * so many steps and in an order of chance: FILE by finit_module with FLAGS, the content of IMAGE by init_module, with
  * no parameters or with some that make it fail.
  *
- * churn rounds COUNT FILE FLAGS IMAGE NAME: one process loads and removes in turn, by either call alternately.
+ * churn rounds COUNT FILE FLAGS IMAGE NAME: one process loads, loads again what is live, and removes, by either
+ * call alternately.
  *
  * Prints "load COUNT RESULT" and "remove COUNT RESULT" for each result, by name. Exit status 1, and "stuck COUNT"
  * before that, if a process does not end in time.
@@ -87,10 +88,10 @@ static void loop(struct results *results, const struct module *module, uint32_t 
 
 static void rounds(struct results *results, const struct module *module, int rounds) {
         for (int i = 0; i < rounds; i++) {
-                if (i % 2 == 0)
-                        load_file(results, module, "");
-                else
-                        load_image(results, module, "");
+                void (*load)(struct results *, const struct module *, const char *) = i % 2 ? load_image : load_file;
+
+                load(results, module, "");
+                load(results, module, "");
                 remove_module(results, module);
         }
 }
