@@ -6,12 +6,17 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* An init may return what is no errno at all, beyond -4095: it comes through as it is, and errno is not set. */
+static int result(long r) {
+        return r == -1 ? -errno : (int)r;
+}
+
 static int native_finit_module(int fd, const char *params, int flags) {
-        return syscall(SYS_finit_module, fd, params, flags) < 0 ? -errno : 0;
+        return result(syscall(SYS_finit_module, fd, params, flags));
 }
 
 static int native_init_module(const void *image, unsigned long length, const char *params) {
-        return syscall(SYS_init_module, image, length, params) < 0 ? -errno : 0;
+        return result(syscall(SYS_init_module, image, length, params));
 }
 
 const struct kernel_interface kernel_interface_native = {
