@@ -18,6 +18,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 KERNEL_ARGUMENTS = ("trace_buf_size=8M trace_event=syscalls:sys_exit_finit_module,syscalls:sys_exit_init_module,"
                     "module:module_load kprobe_event=p:load_module,load_module")
 DROP_IN = "etc/systemd/system/systemd-udevd.service.d/modgate.conf"
+SETTLE_DROP_IN = "etc/systemd/system/systemd-udev-settle.service.d/quickstart.conf"
 WANTS = "etc/systemd/system/sysinit.target.wants"
 
 # `  (udev-worker)-123   [001] .....     7.123456: module_load: kvm …`, `…: sys_finit_module -> 0x0`
@@ -129,6 +130,7 @@ def make_overlays(options, work):
         run(["meson", "install", "-C", options.build, "--quiet", "--no-rebuild", "--destdir", top])
         copy(os.path.join(options.build, "bench", "vmalloc_peak"), top, "usr/local/bin/vmalloc_peak")
         copy(os.path.join(HERE, "vmalloc-peak.service"), top, "etc/systemd/system/vmalloc-peak.service")
+        copy(os.path.join(HERE, "settle.conf"), top, SETTLE_DROP_IN)
         os.makedirs(os.path.join(top, WANTS))
         os.symlink("/etc/systemd/system/vmalloc-peak.service", os.path.join(top, WANTS, "vmalloc-peak.service"))
         os.symlink("/lib/systemd/system/systemd-udev-settle.service",
