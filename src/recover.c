@@ -11,6 +11,9 @@
 #include "supervisor.h"
 #include "util/log.h"
 
+/* One may have been killed in that moment by chance. */
+#define LOOKS_MAX 2U
+
 /*
  * The load was sent, or was about to be. Its loader gets no more jobs: it does what it has, answers, and ends. If its
  * socket ends without an answer, the job has never arrived, or the loader has died.
@@ -40,12 +43,24 @@ static void adopt_load(struct supervisor *supervisor, struct load *load, const s
         supervisor->journal->header.recovered++;
 }
 
+/*
+ * Whatever it is about this caller, its file may be on an NFS server that does not answer: the next look would end the
+ * same way, and all others would wait again until the keeper has noticed.
+ */
+static void leave_to_kernel(struct supervisor *supervisor, struct journal_request *slot) {
+        log_error("%u supervisors died or hung while they looked at thread %u; its call is left to the kernel",
+                  slot->looks, slot->notif.pid);
+        (void)notify_continue(&supervisor->notify, slot, CONTINUE_NOT_LOOKED_AT);
+}
+
 static void take_over_request(struct journal_request *slot, void *context) {
         struct supervisor *supervisor = context;
         struct load *load = slot->load < JOURNAL_LOADS ? &supervisor->loads[slot->load] : NULL;
 
         if (load && load->used && load->serial == slot->load_serial)
                 request_adopt(supervisor, slot, load);
+        else if (slot->looks >= LOOKS_MAX)
+                leave_to_kernel(supervisor, slot);
         else if (notify_is_waiting(&supervisor->notify, slot))
                 request_begin(supervisor, slot);
         else

@@ -198,7 +198,9 @@ void request_begin(struct supervisor *supervisor, struct journal_request *slot) 
 
         request_init(request, slot);
         missed_thread_calls(supervisor, request);
+        slot->looks++;
         reason = look(supervisor, request);
+        slot->looks = 0;
         if (reason != CONTINUE_NOT) {
                 request_continue(supervisor, request, reason);
                 return;

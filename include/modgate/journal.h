@@ -50,6 +50,7 @@ enum continue_reason {
         CONTINUE_NO_SLOT,         /* the journal is full */
         CONTINUE_NO_LOADER,       /* no loader could be had */
         CONTINUE_LOADER_REFUSED,  /* the loader could not open the file */
+        CONTINUE_NOT_LOOKED_AT,   /* supervisors died or hung while they looked at the caller */
         CONTINUE_INTERNAL,        /* any other trouble of our own */
         CONTINUE_BYPASS,          /* answered by the keeper: there was no supervisor */
         CONTINUE_REASONS,
@@ -67,7 +68,8 @@ struct journal_request {
         uint32_t module;       /* index of the counters where it was counted, and 1; 0: nowhere yet */
         uint32_t committed;    /* the commit word */
         uint32_t answering;    /* set before SEND: if it no longer waits, it may have had its answer */
-        unsigned char reserved[JOURNAL_SLOT_SIZE - JOURNAL_NOTIF_ROOM - 40];
+        uint32_t looks;        /* supervisors that began to look at its caller, and never ended that */
+        unsigned char reserved[JOURNAL_SLOT_SIZE - JOURNAL_NOTIF_ROOM - 44];
 };
 _Static_assert(sizeof(struct journal_request) == JOURNAL_SLOT_SIZE, "a slot never crosses a page");
 

@@ -33,6 +33,7 @@ static const char *const reason_names[CONTINUE_REASONS] = {
         [CONTINUE_NO_SLOT] = "no-slot",
         [CONTINUE_NO_LOADER] = "no-loader",
         [CONTINUE_LOADER_REFUSED] = "loader-refused",
+        [CONTINUE_NOT_LOOKED_AT] = "not-looked-at",
         [CONTINUE_INTERNAL] = "internal",
         [CONTINUE_BYPASS] = "bypass",
 };

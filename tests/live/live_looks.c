@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Callers that cannot be looked at: the supervisor dies of it, or hangs, as with a file on an NFS server that does not
+ * answer. That caller is left to the kernel, and all others are served. (Linked with --wrap=caller_open.)
+ */
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "caller.h"
+#include "scripted.h"
+
+enum effect {
+        EFFECT_DEATH,
+        EFFECT_HANG,
+};
+
+static struct {
+        _Atomic pid_t thread; /* whoever looks at it … */
+        enum effect effect;
+        atomic_uint looks;
+} * poison;
+
+int __real_caller_open(const struct caller_self *self, pid_t tid);
+int __wrap_caller_open(const struct caller_self *self, pid_t tid);
+
+int __wrap_caller_open(const struct caller_self *self, pid_t tid) {
+        if (tid == poison->thread) {
+                poison->looks++;
+                (void)kill(getpid(), poison->effect == EFFECT_DEATH ? SIGKILL : SIGSTOP);
+        }
+        return __real_caller_open(self, tid);
+}
+
+/* Before the keeper is started, which shares it. */
+static void prepare(struct scripted *kit) {
+        poison = mmap(NULL, sizeof(*poison), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        CHECK(poison != MAP_FAILED);
+        scripted_prepare_bare(kit);
+}
+
+static void be_poisonous(void) {
+        poison->thread = getpid();
+}
+
+static void check_poison(struct scripted *kit, enum effect effect) {
+        struct scripted_module *alpha = scripted_module(kit, "alpha"), *beta = scripted_module(kit, "beta");
+        struct scripted_call *poisonous, *others, like = scripted_call_of(alpha);
+
+        poison->effect = effect;
+        like.prepare = be_poisonous;
+        poisonous = scripted_calls(kit, 1, like);
+        others = scripted_calls(kit, 16, scripted_call_of(beta));
+        scripted_start(kit, poisonous, 1, 0);
+        while (poison->looks == 0)
+                scripted_sleep_ms(1);
+        scripted_perform(kit, others, 16);
+        scripted_finish(kit, poisonous, 1);
+        CHECK_EQUAL(poisonous->error, kit->bare[0]);
+        CHECK_EQUAL(alpha->loads, 0);
+        CHECK_EQUAL(scripted_count(others, 16, 0) + scripted_count(others, 16, EEXIST), 16);
+        CHECK_EQUAL(beta->loads, 1);
+        CHECK_EQUAL(poison->looks, 2);
+        CHECK_EQUAL(scripted_log_lines(kit, "2 supervisors died or hung while they looked at"), 1);
+}
+
+static void test_dies(struct scripted *kit) {
+        check_poison(kit, EFFECT_DEATH);
+}
+
+static void test_hangs(struct scripted *kit) {
+        check_poison(kit, EFFECT_HANG);
+}
+
+static void after(struct scripted *kit, struct json_object *report) {
+        (void)kit;
+        CHECK_EQUAL(scripted_number(report, "continued", "not-looked-at"), 1);
+        CHECK_EQUAL(scripted_continued(report), 1);
+        CHECK_EQUAL(scripted_number(report, "totals", "supervisor_starts"), 3);
+}
+
+int main(int argc, char **argv) {
+        static const struct scripted_test tests[] = {
+                { .name = "dies", .body = test_dies, .prepare = prepare, .after = after, .counts_inexactly = true },
+                { .name = "hangs", .body = test_hangs, .prepare = prepare, .after = after, .counts_inexactly = true },
+        };
+
+        return scripted_main(argc, argv, tests, SCRIPTED_COUNT(tests));
+}
