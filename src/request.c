@@ -19,6 +19,7 @@
 
 /* include/uapi/linux/module.h; MODULE_INIT_COMPRESSED_FILE is missing in older headers. */
 #define KNOWN_FLAGS 7U
+#define FLAG_COMPRESSED 4U
 
 static struct request *request_of(struct supervisor *supervisor, struct journal_request *slot) {
         return &supervisor->requests[slot - supervisor->journal->requests];
@@ -128,6 +129,11 @@ static enum continue_reason look_at_file(struct supervisor *supervisor, struct r
                 request->file.ctime_ns = -(int64_t)request->slot->order; /* nobody's duplicate */
         request->file_fd = fd_steal(&file.fd);
         indexed = module_index_name(&supervisor->index, file.path, &file.identity, request->name);
+        /* whatever is live, the kernel refuses a file that is not as the flag says, before it looks for its name */
+        if (indexed && module_path_is_compressed(file.path) != ((data->args[2] & FLAG_COMPRESSED) != 0)) {
+                indexed = false;
+                request->name[0] = '\0';
+        }
         slash = strrchr(file.path, '/');
         request->module =
                 journal_module(supervisor->journal, indexed ? request->name : (slash ? slash + 1 : file.path), indexed);

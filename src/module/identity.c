@@ -46,6 +46,12 @@ bool module_name_from_path(const char *path, char name[static MODULE_NAME_SIZE])
         return true;
 }
 
+bool module_path_is_compressed(const char *path) {
+        size_t length = strlen(path);
+
+        return length < 3 || strcmp(path + length - 3, ".ko") != 0;
+}
+
 bool module_name_is_plain(const char *name, size_t length) {
         return length > 0 && length < MODULE_NAME_SIZE && name[0] != '.' && !memchr(name, '/', length) &&
                !memchr(name, '\0', length);

@@ -19,6 +19,9 @@ struct module_file module_file_from_statx(const struct statx *status);
  */
 bool module_name_from_path(const char *path, char name[static MODULE_NAME_SIZE]);
 
+/* Of a path that has a module's name: is the file compressed, by its ending? */
+bool module_path_is_compressed(const char *path);
+
 /*
  * Whether it can be a module's name, and no more than that: it is looked up as a directory of /sys/module. Names in
  * images are whatever their authors wrote there.

@@ -488,6 +488,17 @@ static void after_more_than_loaders(struct scripted *kit, struct json_object *re
         CHECK_EQUAL(scripted_number(report, "continued", "no-loader"), 12);
 }
 
+/* The kernel takes a plain file for compressed, and refuses it, before it sees that the module is live. */
+static void test_live_and_misflagged(struct scripted *kit) {
+        struct scripted_module *alpha = scripted_module(kit, "alpha");
+
+        scripted_set_state(kit, alpha, "live");
+        (void)scripted_one(kit, scripted_call_with(alpha, "", 4));
+        CHECK_EQUAL(alpha->loads, 1);
+        CHECK_EQUAL(scripted_one(kit, scripted_call_with(alpha, "", 3)), EEXIST);
+        CHECK_EQUAL(alpha->loads, 1);
+}
+
 /* What the loader is handed */
 
 static void test_flags(struct scripted *kit) {
@@ -570,6 +581,7 @@ int main(int argc, char **argv) {
                   .body = test_more_than_loaders,
                   .prepare = scripted_prepare_bare,
                   .after = after_more_than_loaders },
+                { .name = "live_and_misflagged", .body = test_live_and_misflagged },
                 { .name = "flags", .body = test_flags },
                 { .name = "params", .body = test_params, .after = scripted_after_no_continue },
         };

@@ -25,6 +25,14 @@ static void assert_name(const char *path, const char *expected) {
                 assert_int_equal(name[i], '\0');
 }
 
+static void test_compressed(void **state) {
+        (void)state;
+        assert_false(module_path_is_compressed("/x/ext4.ko"));
+        assert_true(module_path_is_compressed("/x/ext4.ko.xz"));
+        assert_true(module_path_is_compressed("ext4.ko.zst"));
+        assert_true(module_path_is_compressed("/x.ko/ext4.ko.gz"));
+}
+
 static void assert_no_name(const char *path) {
         char name[MODULE_NAME_SIZE] = "untouched";
 
@@ -158,9 +166,13 @@ static void test_file_from_statx(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_names),           cmocka_unit_test(test_no_names),
-                cmocka_unit_test(test_equal_keys),      cmocka_unit_test(test_different_keys),
-                cmocka_unit_test(test_same_name),       cmocka_unit_test(test_long_name_is_kept_whole),
+                cmocka_unit_test(test_names),
+                cmocka_unit_test(test_compressed),
+                cmocka_unit_test(test_no_names),
+                cmocka_unit_test(test_equal_keys),
+                cmocka_unit_test(test_different_keys),
+                cmocka_unit_test(test_same_name),
+                cmocka_unit_test(test_long_name_is_kept_whole),
                 cmocka_unit_test(test_file_from_statx),
         };
 
