@@ -217,7 +217,10 @@ void inspector_ready(struct pool *pool, struct worker *worker);
 
 /* missed.c */
 
+/* Nothing is known yet; before anything is received. */
 void missed_init(struct supervisor *supervisor);
+
+/* Forgets all results. */
 void missed_deinit(struct supervisor *supervisor);
 
 /* A request begins. What its thread asked for before, and nobody has looked into yet, is given up. */
@@ -247,6 +250,8 @@ void missed_forget(struct supervisor *supervisor, uint32_t thread);
 
 /* Takes the socket for uevents over: from now on failures may be remembered. */
 void remember_init_consume_fd(struct supervisor *supervisor, int uevents_fd);
+
+/* Closes it, and forgets all failures: none is remembered from now on. */
 void remember_deinit(struct supervisor *supervisor);
 
 /* Notes the state before a load is sent. */

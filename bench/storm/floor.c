@@ -158,9 +158,11 @@ static pid_t fork_into(struct run *run, int socket, void (*main)(struct run *run
 static int await_tree(pid_t tree) {
         int status;
 
-        while (waitpid(tree, &status, 0) < 0)
+        while (waitpid(tree, &status, 0) < 0) {
                 if (errno != EINTR)
                         return -errno;
+                (void)kill(tree, SIGKILL); /* interrupted; its callers end with it */
+        }
         return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS ? 0 : -ECANCELED;
 }
 

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <getopt.h>
-#include <inttypes.h>
 #include <json-c/json.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "floor.h"
@@ -116,7 +114,7 @@ static struct json_object *series_json(struct floor_series *series, unsigned int
         (void)json_object_object_add(object, "callers", json_object_new_uint64(series->which.callers));
         (void)json_object_object_add(object, "calls", json_object_new_uint64(series->which.calls));
         (void)json_object_object_add(object, "supported", json_object_new_boolean(!series->unsupported));
-        if (series->unsupported)
+        if (series->unsupported || rounds == 0)
                 return object;
         (void)json_object_object_add(object, "latency_median_ns", spread_json(series->median_ns, rounds));
         (void)json_object_object_add(object, "latency_p99_ns", spread_json(series->p99_ns, rounds));
@@ -149,9 +147,9 @@ static void print_table(struct floor_series *series, unsigned int rounds) {
                 if (series[i].unsupported)
                         (void)printf("this kernel has none (Linux 6.6)\n");
                 else
-                        (void)printf("%.1f us (%.1f - %.1f)%*s %.1f ms (%.1f - %.1f)\n", us(latency.median),
-                                     us(latency.min), us(latency.max), 4, "", us(wall.median) / 1000,
-                                     us(wall.min) / 1000, us(wall.max) / 1000);
+                        (void)printf("%.1f us (%.1f - %.1f)    %.1f ms (%.1f - %.1f)\n", us(latency.median),
+                                     us(latency.min), us(latency.max), us(wall.median) / 1000, us(wall.min) / 1000,
+                                     us(wall.max) / 1000);
         }
 }
 
@@ -246,8 +244,7 @@ const struct storm_command storm_floor = {
         .summary = "The least that a supervised call can cost on this machine",
         .details =
                 "A listener that receives and answers, and does nothing else: for one caller, whose calls follow each\n"
-                "other, and for many that wait at the same time and are answered when all have been received; each "
-                "with\n"
+                "other, and for many that wait at the same time and are answered when all have been received; with\n"
                 "and without SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP. Needs root.\n"
                 "\n"
                 "  --calls=N    calls of the one caller (20000)\n"

@@ -84,6 +84,20 @@ class Floor(unittest.TestCase):
             self.assertTrue(report["partial"])
             self.assertLess(report["rounds"], 1000)
 
+    def test_interrupted_at_once(self):
+        storm = subprocess.Popen([STORM, "floor", "--calls=10000000", "--rounds=1", "--json"],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while len(children_of(storm)) < 2:
+            pass
+        time.sleep(0.2)
+        storm.send_signal(signal.SIGINT)
+        stdout, stderr = storm.communicate(timeout=60)
+        self.assertEqual(storm.returncode, 130, stderr)
+        report = json.loads(stdout)
+        self.assertEqual((report["rounds"], report["partial"]), (0, True))
+        # what was not measured has no figure
+        self.assertFalse(any("wall_ns" in case for case in report["cases"]))
+
     def test_killed(self):
         storm = subprocess.Popen([STORM, "floor", "--calls=10000000", "--rounds=1"], stdout=subprocess.DEVNULL)
         children = []
