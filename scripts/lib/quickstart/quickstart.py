@@ -14,6 +14,9 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 
+sys.path.insert(0, os.path.dirname(HERE))
+from guestvm import errors, processes  # noqa: E402
+
 # Traced from the kernel's first moment on. A supervised call fires only the sys_exit_* events in its caller.
 KERNEL_ARGUMENTS = ("trace_buf_size=8M trace_event=syscalls:sys_exit_finit_module,syscalls:sys_exit_init_module,"
                     "module:module_load kprobe_event=p:load_module,load_module")
@@ -46,22 +49,27 @@ class QuickstartError(Exception):
 
 def main():
     options = parse()
+    processes.end_on_signals()
     try:
-        run([os.path.join(TOP, "scripts", "lib", "install"), "build", "guest"])
-        build(options.build)
+        if not options.no_build:
+            run([os.path.join(TOP, "scripts", "lib", "install"), "build", "guest"])
+            build(options.build)
         with tempfile.TemporaryDirectory(prefix="modgate-quickstart-") as work:
-            result, problems = compare(options, work)
+            result = compare(options, work)
+    except errors.Interrupted as interrupted:
+        print(f"quickstart: {interrupted}", file=sys.stderr)
+        return interrupted.code
     except QuickstartError as error:
         print(f"quickstart: {error}", file=sys.stderr)
         return 1
     print_table(result)
-    for problem in problems:
+    for problem in result["problems"]:
         print(f"quickstart: {problem}", file=sys.stderr)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as f:
             json.dump(result, f, indent=1)
             f.write("\n")
-    return 1 if problems else 0
+    return 1 if result["problems"] else 0
 
 
 def parse():
@@ -72,6 +80,8 @@ def parse():
                         help="of Debian in the guest (12); 12on13: with the kernel of 13")
     parser.add_argument("--build", default=os.path.join(TOP, "build-quickstart"), metavar="DIR",
                         help="where to build (build-quickstart)")
+    parser.add_argument("--no-build", action="store_true", help="as it was built last")
+    parser.add_argument("--modgate-first", action="store_true", help="the boot under modgate comes first")
     return parser.parse_args()
 
 
@@ -84,8 +94,8 @@ def build(directory):
 
 def compare(options, work):
     overlays = make_overlays(options, work)
-    boots = {name: boot(options, name, overlay, os.path.join(work, name + ".out"))
-             for name, overlay in overlays.items()}
+    order = ("modgate", "bare") if options.modgate_first else ("bare", "modgate")
+    boots = {name: boot(options, name, overlays[name], os.path.join(work, name + ".out")) for name in order}
     bare, modgate = boots["bare"], boots["modgate"]
     result = {
         "schema": "modgate.quickstart/1",
@@ -96,7 +106,7 @@ def compare(options, work):
         "modgate": modgate.figures,
         "modules_equal": bare.figures["modules"] == modgate.figures["modules"],
     }
-    return result, list(judge(result, boots))
+    return {**result, "problems": list(judge(result, boots))}
 
 
 def judge(result, boots):
@@ -156,11 +166,17 @@ def boot(options, name, overlay, out):
     print(f"quickstart: booting Debian {options.release} with {options.cpus} CPUs, "
           f"{'bare' if name == 'bare' else 'udevd under modgate'} (about a minute)", file=sys.stderr, flush=True)
     command = [os.path.join(TOP, "scripts", "guest"), "run", options.release, "--cpus", str(options.cpus),
-               "--append", KERNEL_ARGUMENTS, "--overlay", overlay, "--out", out, os.path.join(HERE, "measure")]
+               "--timeout", str(timeout_s(options.cpus)), "--append", KERNEL_ARGUMENTS, "--overlay", overlay,
+               "--out", out, os.path.join(HERE, "measure")]
     status = subprocess.run(command, check=False, stdout=sys.stderr).returncode
     if status != 0:
         raise QuickstartError(f"the {name} boot did not get through (exit status {status})")
     return Boot(out)
+
+
+def timeout_s(cpus):
+    """Emulated CPUs share those of this machine."""
+    return max(600, 30 * cpus)
 
 
 class Boot:
@@ -194,7 +210,7 @@ class Boot:
         calls, loads, asked = self._trace(trace)
         failing = {name: asked[name] for name in sorted(asked) if name not in live}
         return {"calls": calls, "loads": loads, "distinct": len(asked), "failing": len(failing),
-                "loads_of_failing": failing}
+                "loads_of_failing": failing, "loads_by_module": dict(sorted(asked.items()))}
 
     def _trace(self, name):
         calls, loads, asked = 0, 0, collections.Counter()
