@@ -25,7 +25,6 @@ struct floor_result {
 
 /*
  * Runs one case in processes of its own, under a filter of their own, and ends them. Needs CAP_SYS_ADMIN. Returns 0 or
- * negative errno: -EOPNOTSUPP (the kernel has no SYNC_WAKE_UP), -EACCES (no CAP_SYS_ADMIN), -EBUSY (there is a listener
- * already).
+ * negative errno, as setting_run() does.
  */
-int floor_run(const struct floor_case *which, struct floor_result *ret);
+int floor_run(const struct floor_case *which, struct floor_result *ret, const char **ret_what);

@@ -2,12 +2,13 @@
 #include <errno.h>
 #include <getopt.h>
 #include <json-c/json.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "floor.h"
+#include "interrupt.h"
+#include "setting.h"
 #include "storm.h"
 
 #define SCHEMA "modgate.storm.floor/1"
@@ -38,21 +39,6 @@ struct floor_series {
         uint64_t wall_ns[ROUNDS_MAX];
 };
 
-static volatile sig_atomic_t interrupted;
-
-/* The processes of a case get the signal too, or end with this one. */
-static void interrupt(int number) {
-        (void)number;
-        interrupted = 1;
-}
-
-static void catch_interrupts(void) {
-        struct sigaction action = { .sa_handler = interrupt };
-
-        (void)sigaction(SIGINT, &action, NULL);
-        (void)sigaction(SIGTERM, &action, NULL);
-}
-
 static void show_progress(unsigned int round, unsigned int rounds, unsigned int index) {
         if (isatty(STDERR_FILENO))
                 (void)fprintf(stderr, "\rround %u of %u, case %u of %u ", round + 1, rounds, index + 1, CASES);
@@ -63,23 +49,22 @@ static void end_progress(void) {
                 (void)fputs("\r\033[K", stderr);
 }
 
-static int explain(int error) {
+static int explain(int error, const char *what) {
         errno = -error;
         end_progress();
-        (void)fprintf(stderr, "modgate-storm: cannot measure the floor: %m%s\n",
-                      error == -EACCES  ? "; a filter with a listener needs CAP_SYS_ADMIN: run it as root"
-                      : error == -EBUSY ? "; this process has a seccomp listener already: run it outside of it"
-                                        : "");
+        (void)fprintf(stderr, "modgate-storm: cannot %s: %m%s\n", what ? what : "measure the floor",
+                      setting_advice(error));
         return EXIT_FAILURE;
 }
 
-static int measure_round(struct floor_series *series, const struct options *options, unsigned int round) {
+static int measure_round(struct floor_series *series, const struct options *options, unsigned int round,
+                         const char **ret_what) {
         for (unsigned int i = 0; i < CASES; i++) {
                 struct floor_result result;
                 int r;
 
                 show_progress(round, options->rounds, i);
-                r = series[i].unsupported ? -EOPNOTSUPP : floor_run(&series[i].which, &result);
+                r = series[i].unsupported ? -EOPNOTSUPP : floor_run(&series[i].which, &result, ret_what);
                 if (r == -EOPNOTSUPP && series[i].which.sync_wake_up) {
                         series[i].unsupported = true;
                         continue;
@@ -126,7 +111,7 @@ static void print_json(struct floor_series *series, unsigned int rounds) {
         struct json_object *report = json_object_new_object(), *cases = json_object_new_array();
 
         (void)json_object_object_add(report, "schema", json_object_new_string(SCHEMA));
-        (void)json_object_object_add(report, "partial", json_object_new_boolean(interrupted));
+        (void)json_object_object_add(report, "partial", json_object_new_boolean(interrupt_seen()));
         (void)json_object_object_add(report, "rounds", json_object_new_uint64(rounds));
         for (unsigned int i = 0; i < CASES; i++)
                 (void)json_object_array_add(cases, series_json(&series[i], rounds));
@@ -156,7 +141,7 @@ static void print_table(struct floor_series *series, unsigned int rounds) {
 /* Also of what there is when it was interrupted. Returns the exit status. */
 static int print_result(struct floor_series *series, const struct options *options, unsigned int rounds) {
         end_progress();
-        if (interrupted)
+        if (interrupt_seen())
                 (void)fprintf(stderr, "modgate-storm: interrupted: a partial result, of %u of %u rounds\n", rounds,
                               options->rounds);
         if (options->json)
@@ -165,13 +150,14 @@ static int print_result(struct floor_series *series, const struct options *optio
                 print_table(series, rounds);
         if (fflush(stdout) != 0)
                 return EXIT_FAILURE;
-        return interrupted ? STORM_EXIT_INTERRUPTED : EXIT_SUCCESS;
+        return interrupt_seen() ? STORM_EXIT_INTERRUPTED : EXIT_SUCCESS;
 }
 
 static int measure(const struct options *options) {
         struct floor_series *series = calloc(CASES, sizeof(*series));
+        const char *what = NULL;
         unsigned int done = 0;
-        int r = series ? 0 : -ENOMEM;
+        int r = series ? interrupt_catch() : -ENOMEM;
 
         for (unsigned int i = 0; series && i < CASES; i++) {
                 bool parked = i >= CASES / 2;
@@ -182,16 +168,15 @@ static int measure(const struct options *options) {
                         .calls = parked ? 1 : options->calls,
                 };
         }
-        catch_interrupts();
         /* all cases in each round, so that what changes meanwhile changes for all */
-        while (r == 0 && !interrupted && done < options->rounds) {
-                r = measure_round(series, options, done);
+        while (r == 0 && !interrupt_seen() && done < options->rounds) {
+                r = measure_round(series, options, done, &what);
                 if (r == 0)
                         done++;
         }
-        if (r < 0 && !interrupted) {
+        if (r < 0 && !interrupt_seen()) {
                 free(series);
-                return explain(r);
+                return explain(r, what);
         }
         r = print_result(series, options, done);
         free(series);

@@ -17,9 +17,13 @@ def run(*arguments):
     return subprocess.run([STORM, *arguments], capture_output=True, text=True, timeout=120)
 
 
-def children_of(process):
-    with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
-        return file.read().split()
+def descendants_of(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            children = file.read().split()
+    except FileNotFoundError:
+        return []
+    return children + [below for child in children for below in descendants_of(child)]
 
 
 class CommandLine(unittest.TestCase):
@@ -74,7 +78,7 @@ class Floor(unittest.TestCase):
                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             children = []
             while not children:
-                children = children_of(storm)
+                children = descendants_of(storm.pid)
             time.sleep(0.5)
             storm.send_signal(number)
             stdout, stderr = storm.communicate(timeout=60)
@@ -87,7 +91,7 @@ class Floor(unittest.TestCase):
     def test_interrupted_at_once(self):
         storm = subprocess.Popen([STORM, "floor", "--calls=10000000", "--rounds=1", "--json"],
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        while len(children_of(storm)) < 2:
+        while len(descendants_of(storm.pid)) < 3:
             pass
         time.sleep(0.2)
         storm.send_signal(signal.SIGINT)
@@ -101,8 +105,8 @@ class Floor(unittest.TestCase):
     def test_killed(self):
         storm = subprocess.Popen([STORM, "floor", "--calls=10000000", "--rounds=1"], stdout=subprocess.DEVNULL)
         children = []
-        while len(children) < 2:
-            children = children_of(storm)
+        while len(children) < 4:  # run, server, tree, caller
+            children = descendants_of(storm.pid)
         storm.kill()
         storm.wait()
         end = time.monotonic() + 60
