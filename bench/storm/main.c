@@ -8,6 +8,7 @@
 #include "storm.h"
 
 static const struct storm_command *const commands[] = {
+        &storm_boot,
         &storm_floor,
 };
 

@@ -19,6 +19,7 @@ struct storm_command {
         int (*run)(int argc, char **argv);
 };
 
+extern const struct storm_command storm_boot;
 extern const struct storm_command storm_floor;
 
 /* Prints the help of one command. Returns the exit status. */
