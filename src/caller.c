@@ -16,9 +16,24 @@
 #include "module/identity.h"
 #include "util/fd.h"
 
+/* Room for "TID/fdinfo/NUMBER". */
+#define PATH_ROOM 64U
+
+/* Below a task's directory in /proc. Looked up anew each time: to open the directory first costs more than its name. */
+static const char *below(char path[static PATH_ROOM], pid_t tid, const char *name) {
+        (void)snprintf(path, PATH_ROOM, "%d/%s", (int)tid, name);
+        return path;
+}
+
+static const char *descriptor(char path[static PATH_ROOM], pid_t tid, const char *directory, int number) {
+        (void)snprintf(path, PATH_ROOM, "%d/%s/%d", (int)tid, directory, number);
+        return path;
+}
+
 /* Kernels and security modules differ in whether a newline or a NUL ends it. Empty: no security module has one. */
-static void read_label(int directory, char label[static CALLER_LABEL_MAX]) {
-        _cleanup_fd_ int fd = openat(directory, "attr/current", O_RDONLY | O_CLOEXEC);
+static void read_label(int proc, pid_t tid, char label[static CALLER_LABEL_MAX]) {
+        char path[PATH_ROOM];
+        _cleanup_fd_ int fd = openat(proc, below(path, tid, "attr/current"), O_RDONLY | O_CLOEXEC);
         ssize_t length = fd < 0 ? 0 : read(fd, label, CALLER_LABEL_MAX - 1);
 
         if (length < 0)
@@ -27,8 +42,9 @@ static void read_label(int directory, char label[static CALLER_LABEL_MAX]) {
         label[strcspn(label, "\n")] = '\0';
 }
 
-static int read_user_namespace(int directory, char *target, size_t size) {
-        ssize_t length = readlinkat(directory, "ns/user", target, size - 1);
+static int read_user_namespace(int proc, pid_t tid, char *target, size_t size) {
+        char path[PATH_ROOM];
+        ssize_t length = readlinkat(proc, below(path, tid, "ns/user"), target, size - 1);
 
         if (length < 0 && errno == ENOENT) /* a kernel without user namespaces has no such link */
                 length = 0;
@@ -51,7 +67,6 @@ static bool is_our_proc(int proc) {
 
 int caller_self_init(struct caller_self *self) {
         _cleanup_fd_ int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        _cleanup_fd_ int directory = -1;
         int r;
 
         memset(self, 0, sizeof(*self));
@@ -60,11 +75,8 @@ int caller_self_init(struct caller_self *self) {
                 return -errno;
         if (!is_our_proc(proc))
                 return -ESRCH;
-        directory = openat(proc, "self", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (directory < 0)
-                return -errno;
-        read_label(directory, self->label);
-        r = read_user_namespace(directory, self->user_namespace, sizeof(self->user_namespace));
+        read_label(proc, getpid(), self->label);
+        r = read_user_namespace(proc, getpid(), self->user_namespace, sizeof(self->user_namespace));
         if (r < 0)
                 return r;
         self->proc = fd_steal(&proc);
@@ -75,38 +87,31 @@ void caller_self_deinit(struct caller_self *self) {
         self->proc = fd_close(self->proc);
 }
 
-int caller_open(const struct caller_self *self, pid_t tid) {
-        char name[16];
-        int fd;
-
-        (void)snprintf(name, sizeof(name), "%d", (int)tid);
-        fd = openat(self->proc, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        return fd < 0 ? -errno : fd;
-}
-
 /* capget(2) takes the id of any thread. */
-static bool has_capability(pid_t tid) {
+static enum continue_reason check_capability(pid_t tid) {
         struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3, .pid = tid };
         struct __user_cap_data_struct data[2] = { 0 };
 
         if (syscall(SYS_capget, &header, data) < 0)
-                return false;
-        return data[CAP_TO_INDEX(CAP_SYS_MODULE)].effective & CAP_TO_MASK(CAP_SYS_MODULE);
+                return errno == ESRCH ? CONTINUE_CALLER_GONE : CONTINUE_NO_CAPABILITY;
+        return data[CAP_TO_INDEX(CAP_SYS_MODULE)].effective & CAP_TO_MASK(CAP_SYS_MODULE) ? CONTINUE_NOT
+                                                                                          : CONTINUE_NO_CAPABILITY;
 }
 
-enum continue_reason caller_check(const struct caller_self *self, int directory, pid_t tid) {
+enum continue_reason caller_check(const struct caller_self *self, pid_t tid) {
         char user_namespace[sizeof(self->user_namespace)];
         char label[CALLER_LABEL_MAX];
+        enum continue_reason reason = check_capability(tid);
 
-        if (!has_capability(tid))
-                return CONTINUE_NO_CAPABILITY;
-        if (read_user_namespace(directory, user_namespace, sizeof(user_namespace)) < 0)
+        if (reason != CONTINUE_NOT)
+                return reason;
+        if (read_user_namespace(self->proc, tid, user_namespace, sizeof(user_namespace)) < 0)
                 return CONTINUE_CALLER_GONE;
         if (strcmp(user_namespace, self->user_namespace) != 0)
                 return CONTINUE_USER_NAMESPACE;
         if (self->label[0] == '\0')
                 return CONTINUE_NOT;
-        read_label(directory, label);
+        read_label(self->proc, tid, label);
         return strcmp(label, self->label) == 0 ? CONTINUE_NOT : CONTINUE_LABEL;
 }
 
@@ -122,22 +127,43 @@ static bool is_settled(const struct module_file *file, const struct timespec *be
         return file->ctime_ns + tick_ns <= now_ns || file->ctime_ns > now_ns + second_ns;
 }
 
-static enum continue_reason look_at_file(int directory, const char *link, struct caller_file *file) {
+static enum continue_reason look(int directory, const char *path, int flags, struct caller_file *ret) {
         struct timespec before;
         struct statx status;
-        ssize_t length = readlinkat(directory, link, file->path, sizeof(file->path) - 1);
 
-        if (length < 0)
-                return CONTINUE_FD;
-        file->path[length] = '\0';
         (void)clock_gettime(CLOCK_REALTIME_COARSE, &before);
-        if (statx(file->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &status) < 0)
+        if (statx(directory, path, flags | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &status) < 0)
                 return CONTINUE_FD;
         if (!S_ISREG(status.stx_mode) || status.stx_size == 0)
                 return CONTINUE_NOT_REGULAR;
-        file->identity = module_file_from_statx(&status);
-        file->settled = is_settled(&file->identity, &before);
+        ret->identity = module_file_from_statx(&status);
+        ret->settled = is_settled(&ret->identity, &before);
         return CONTINUE_NOT;
+}
+
+/* fs/proc/fd.c: the link itself may be read if the descriptor is open for reading, which an O_PATH one is not. */
+static bool link_is_readable(int proc, const char *link) {
+        struct statx status;
+
+        return statx(proc, link, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, STATX_MODE, &status) == 0 &&
+               (status.stx_mode & S_IRUSR);
+}
+
+enum continue_reason caller_look_at_file(const struct caller_self *self, pid_t tid, int number,
+                                         struct caller_file *file) {
+        char link[PATH_ROOM];
+
+        if (number < 0 || !link_is_readable(self->proc, descriptor(link, tid, "fd", number)))
+                return CONTINUE_FD;
+        return look(self->proc, link, 0, file);
+}
+
+bool caller_file_path(const struct caller_self *self, pid_t tid, int number, char path[static CALLER_PATH_MAX]) {
+        char link[PATH_ROOM];
+        ssize_t length = readlinkat(self->proc, descriptor(link, tid, "fd", number), path, CALLER_PATH_MAX - 1);
+
+        path[length < 0 ? 0 : length] = '\0';
+        return length > 0;
 }
 
 /* What proc(5) says of a descriptor in fdinfo: all of it of the same open file. */
@@ -148,15 +174,14 @@ struct description {
 };
 
 /* Since Linux 5.14 with the inode's number; before that the mount has to do. */
-static bool read_description(int directory, int number, struct description *ret) {
+static bool read_description(int proc, pid_t tid, int number, struct description *ret) {
         struct description description = { 0 };
-        char name[32], text[256];
+        char path[PATH_ROOM], text[256];
         _cleanup_fd_ int fd = -1;
         const char *flags, *mount, *inode;
         ssize_t length;
 
-        (void)snprintf(name, sizeof(name), "fdinfo/%d", number);
-        fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
+        fd = openat(proc, descriptor(path, tid, "fdinfo", number), O_RDONLY | O_CLOEXEC);
         length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
         if (length < 0)
                 return false;
@@ -177,62 +202,63 @@ static bool read_description(int directory, int number, struct description *ret)
  * The number may stand for another file with every look, if another thread uses it again. What counts is that, during
  * the call, it was a descriptor open for reading of the file that we have.
  */
-static bool is_readable(const struct caller_self *self, int directory, int number, const struct caller_file *file) {
+static bool is_readable(const struct caller_self *self, pid_t tid, int number, int fd) {
         struct description theirs, ours;
-        _cleanup_fd_ int own = openat(self->proc, "self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-        if (own < 0 || !read_description(directory, number, &theirs) || !read_description(own, file->fd, &ours))
+        if (!read_description(self->proc, tid, number, &theirs) || !read_description(self->proc, getpid(), fd, &ours))
                 return false;
         return !(theirs.flags & O_PATH) && (theirs.flags & O_ACCMODE) != O_WRONLY && theirs.mount == ours.mount &&
                theirs.inode == ours.inode;
 }
 
-enum continue_reason caller_file_init(struct caller_file *file, const struct caller_self *self, int directory,
-                                      int number) {
+enum continue_reason caller_open_file(const struct caller_self *self, pid_t tid, int number,
+                                      const struct module_file *seen, int *ret_fd) {
         enum continue_reason reason;
-        char link[32];
+        struct caller_file file;
+        char link[PATH_ROOM];
+        _cleanup_fd_ int fd = openat(self->proc, descriptor(link, tid, "fd", number), O_PATH | O_CLOEXEC);
 
-        (void)snprintf(link, sizeof(link), "fd/%d", number);
-        file->fd = number < 0 ? -1 : openat(directory, link, O_PATH | O_CLOEXEC);
-        if (file->fd < 0)
-                return CONTINUE_FD;
-        reason = look_at_file(directory, link, file);
-        if (reason == CONTINUE_NOT && !is_readable(self, directory, number, file))
-                reason = CONTINUE_FD;
+        if (fd < 0)
+                return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? CONTINUE_INTERNAL : CONTINUE_FD;
+        reason = look(fd, "", AT_EMPTY_PATH, &file);
         if (reason != CONTINUE_NOT)
-                caller_file_deinit(file);
-        return reason;
+                return reason;
+        if (memcmp(&file.identity, seen, sizeof(*seen)) != 0 || !is_readable(self, tid, number, fd))
+                return CONTINUE_FD;
+        *ret_fd = fd_steal(&fd);
+        return CONTINUE_NOT;
 }
 
-void caller_file_deinit(struct caller_file *file) {
-        file->fd = fd_close(file->fd);
-}
-
+/* proc_pid_stat(5) */
 #define STAT_STATE 3
 #define STAT_STARTTIME 22
 
-int caller_thread_start(const struct caller_self *self, pid_t tid, uint64_t *ret) {
-        char path[24], text[1024];
-        _cleanup_fd_ int fd = -1;
+/* In clock ticks since boot. Returns 0 if it cannot be told. */
+static uint64_t thread_start(const struct caller_self *self, pid_t tid) {
+        char path[PATH_ROOM], text[1024];
+        _cleanup_fd_ int fd = openat(self->proc, below(path, tid, "stat"), O_RDONLY | O_CLOEXEC);
+        ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
         const char *field;
-        ssize_t length;
 
-        (void)snprintf(path, sizeof(path), "%d/stat", (int)tid);
-        fd = openat(self->proc, path, O_RDONLY | O_CLOEXEC);
-        length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
         if (length < 0)
-                return -errno;
+                return 0;
         text[length] = '\0';
         /* the second field is the program's name, which may have parentheses and blanks */
         field = strrchr(text, ')');
         for (int i = STAT_STATE - 1; field && i < STAT_STARTTIME; i++)
                 field = strchr(field + 1, ' ');
-        *ret = field ? strtoull(field, NULL, 10) : 0;
-        return *ret != 0 ? 0 : -EPROTO;
+        return field ? strtoull(field, NULL, 10) : 0;
 }
 
-int caller_open_memory(int directory) {
-        int fd = openat(directory, "mem", O_RDONLY | O_CLOEXEC);
+bool caller_had_begun(const struct caller_self *self, pid_t tid, uint64_t then_ns) {
+        uint64_t start = thread_start(self, tid), tick_ns = 1000000000U / (uint64_t)sysconf(_SC_CLK_TCK);
+
+        return start != 0 && start <= then_ns / tick_ns;
+}
+
+int caller_open_memory(const struct caller_self *self, pid_t tid) {
+        char path[PATH_ROOM];
+        int fd = openat(self->proc, below(path, tid, "mem"), O_RDONLY | O_CLOEXEC);
 
         return fd < 0 ? -errno : fd;
 }

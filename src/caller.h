@@ -6,7 +6,8 @@
  * statx(AT_STATX_DONT_SYNC), fdinfo, stat and attr/current below /proc/TID. A file of a dead FUSE server would hang
  * anything else, beyond SIGKILL. Needs CAP_SYS_PTRACE.
  *
- * All of it is only true if the request is still valid afterwards: thread ids are used again.
+ * All of it is only true if the request is still valid afterwards: thread ids are used again. An answer needs no such
+ * check, since the kernel takes none for a caller that has gone.
  */
 
 #include <stdbool.h>
@@ -26,10 +27,8 @@ struct caller_self {
 };
 
 struct caller_file {
-        int fd; /* O_PATH, owned */
         struct module_file identity;
-        bool settled;               /* if false, it may still change without another identity */
-        char path[CALLER_PATH_MAX]; /* as the kernel prints it: in another mount namespace it may mean another file */
+        bool settled; /* if false, it may still change without another identity */
 };
 
 /*
@@ -39,30 +38,36 @@ struct caller_file {
 int caller_self_init(struct caller_self *self);
 void caller_self_deinit(struct caller_self *self);
 
-/* Opens /proc/TID: the directory keeps meaning this thread. Returns a descriptor (owned) or negative errno. */
-int caller_open(const struct caller_self *self, pid_t tid);
-
 /*
  * May this caller load modules by itself, and in our place? It does if it has CAP_SYS_MODULE in our user namespace and
  * our LSM label. Returns CONTINUE_NOT if so, else why not.
  */
-enum continue_reason caller_check(const struct caller_self *self, int directory, pid_t tid);
+enum continue_reason caller_check(const struct caller_self *self, pid_t tid);
 
 /*
- * Descriptor `number` of the caller, if it is a regular, non-empty file that is open for reading. Returns CONTINUE_NOT
- * and fills `file` (to be freed with caller_file_deinit()), else why not.
+ * Looks at descriptor `number` of the caller: is it a regular, non-empty file, open for reading? Returns CONTINUE_NOT
+ * and fills `file`, else why not. Another thread of the caller may use the number for another file meanwhile: what is
+ * seen here may be answered, but is nothing to load.
  */
-enum continue_reason caller_file_init(struct caller_file *file, const struct caller_self *self, int directory,
-                                      int number);
+enum continue_reason caller_look_at_file(const struct caller_self *self, pid_t tid, int number,
+                                         struct caller_file *file);
 
-/* Closes the descriptor. */
-void caller_file_deinit(struct caller_file *file);
+/* The file's path as the kernel prints it: in another mount namespace it may mean another file. False: there is none.
+ */
+bool caller_file_path(const struct caller_self *self, pid_t tid, int number, char path[static CALLER_PATH_MAX]);
 
 /*
- * When the thread began, in clock ticks since boot: with its id, that tells it from all others (proc_pid_stat(5),
- * starttime). Never 0. Returns 0 or negative errno.
+ * Opens (O_PATH) the file that caller_look_at_file() has seen, if that is still what the caller's descriptor is, and is
+ * open for reading. Returns CONTINUE_NOT and a descriptor (owned) in `*ret_fd`, else why not.
  */
-int caller_thread_start(const struct caller_self *self, pid_t tid, uint64_t *ret);
+enum continue_reason caller_open_file(const struct caller_self *self, pid_t tid, int number,
+                                      const struct module_file *seen, int *ret_fd);
+
+/*
+ * Had the thread that has this id now begun by then (CLOCK_BOOTTIME, nanoseconds), as far as clock ticks tell? If
+ * another look at that time saw a thread of this id, it was this one.
+ */
+bool caller_had_begun(const struct caller_self *self, pid_t tid, uint64_t then_ns);
 
 /* Opens the caller's memory for reading. Returns a descriptor (owned) or negative errno. */
-int caller_open_memory(int directory);
+int caller_open_memory(const struct caller_self *self, pid_t tid);

@@ -6,17 +6,27 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #include "util/fd.h"
 #include "util/memfd.h"
 
 #define OVERFLOW_NAME "(others)"
 
-uint64_t journal_now_ns(void) {
+static uint64_t now_ns(clockid_t clock) {
         struct timespec now;
 
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        (void)clock_gettime(clock, &now);
         return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+uint64_t journal_now_ns(void) {
+        return now_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t journal_boottime_ns(void) {
+        return now_ns(CLOCK_BOOTTIME);
 }
 
 static int map_locked(struct journal **ret_journal) {
@@ -68,27 +78,48 @@ static void make_printable(const char *name, char printable[static MODULE_NAME_S
                 printable[i] = name[i] >= ' ' && name[i] <= '~' ? name[i] : '?';
 }
 
+/* Half of all places stay free, so that the search ends soon. */
+static uint16_t *place_of(struct journal *journal, const char printable[static MODULE_NAME_SIZE], bool indexed) {
+        uint64_t i = XXH3_64bits_withSeed(printable, MODULE_NAME_SIZE, indexed);
+        uint16_t *place;
+
+        while (*(place = &journal->places[i++ % JOURNAL_PLACES]) != 0) {
+                const struct journal_module *module = &journal->modules[*place - 1];
+
+                if (module->indexed == indexed && memcmp(module->name, printable, MODULE_NAME_SIZE) == 0)
+                        break;
+        }
+        return place;
+}
+
+static uint32_t add_module(struct journal *journal, uint32_t index, const char printable[static MODULE_NAME_SIZE],
+                           bool indexed) {
+        struct journal_module *module = &journal->modules[index];
+
+        memcpy(module->name, printable, MODULE_NAME_SIZE);
+        module->indexed = indexed;
+        module->used = 1;
+        return index;
+}
+
 uint32_t journal_module(struct journal *journal, const char *name, bool indexed) {
+        const uint32_t others = JOURNAL_MODULES - 1;
+        struct journal_header *header = &journal->header;
         char printable[MODULE_NAME_SIZE];
-        uint32_t i;
+        uint16_t *place;
 
         make_printable(name, printable);
-        for (i = 0; i < JOURNAL_MODULES - 1; i++) {
-                struct journal_module *module = &journal->modules[i];
-
-                if (!module->used)
-                        break;
-                if (module->indexed == indexed && memcmp(module->name, printable, MODULE_NAME_SIZE) == 0)
-                        return i;
-        }
-        if (i == JOURNAL_MODULES - 1)
+        place = place_of(journal, printable, indexed);
+        if (*place == 0 && header->modules >= others) {
                 make_printable(OVERFLOW_NAME, printable);
-        if (!journal->modules[i].used) {
-                memcpy(journal->modules[i].name, printable, MODULE_NAME_SIZE);
-                journal->modules[i].indexed = indexed;
-                journal->modules[i].used = 1;
+                return add_module(journal, others, printable, false);
         }
-        return i;
+        /* whoever dies in between leaves an entry that is found by its name, and counted then */
+        if (*place == 0)
+                *place = (uint16_t)(add_module(journal, header->modules, printable, indexed) + 1);
+        if (*place > header->modules)
+                header->modules = *place;
+        return *place - 1U;
 }
 
 static void count_failure(struct journal_module *module, int error) {

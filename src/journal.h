@@ -27,3 +27,6 @@ void journal_count_load(struct journal_module *module, int error, uint64_t durat
 
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t journal_now_ns(void);
+
+/* CLOCK_BOOTTIME in nanoseconds. */
+uint64_t journal_boottime_ns(void);

@@ -207,6 +207,8 @@ void load_complete(struct supervisor *supervisor, struct load *load, enum job_st
         find_leader(load);
         next = dedup_table_complete(&supervisor->table, &load->dedup, status == JOB_DONE && error == 0, &answered,
                                     &removed);
+        if (!list_is_empty(&answered) && answered.next != answered.previous)
+                notify_wake_here(&supervisor->notify, false);
         while ((node = list_take_first(&answered))) {
                 struct dedup_request *dedup = container_of(node, struct dedup_request, link);
 

@@ -8,8 +8,8 @@
  *
  * While the load is in flight, the call that comes back joins it. Once the load has ended, the call gets its result: a
  * failure as it was, and a success by turning the EEXIST that it would get now into 0. That is for the same thread (ids
- * are used again: with the same start time), with the same call, file or image, and parameters; once; and not for long,
- * since a program that made something of its EINTR may have changed things.
+ * are used again: one that had begun when the earlier call was received), with the same call, file or image, and
+ * parameters; once; and not for long, since a program that made something of its EINTR may have changed things.
  *
  * What nobody can mend: a call that is interrupted in the same moment in which its answer is sent. The kernel takes the
  * answer, and drops it (kernel/seccomp.c, the label `interrupted`); what comes back then is a new call to us.
@@ -33,7 +33,7 @@
 struct missed {
         struct list_node link; /* in supervisor.missed, oldest first */
         struct seccomp_notif notif;
-        uint64_t thread_start;
+        uint64_t received_ns;
         struct module_key key;
         uint64_t image_hash[2]; /* of an init_module that failed */
         int error;              /* 0: it succeeded */
@@ -120,7 +120,7 @@ void missed_add(struct supervisor *supervisor, const struct request *request, co
                 int error) {
         struct missed *missed;
 
-        if (!request->may_miss || slot->thread_start == 0)
+        if (!request->may_miss)
                 return;
         if (supervisor->missed_count >= MISSED_MAX)
                 drop(supervisor, missed_of(supervisor->missed.next));
@@ -129,7 +129,7 @@ void missed_add(struct supervisor *supervisor, const struct request *request, co
                 return;
         *missed = (struct missed){
                 .notif = slot->notif,
-                .thread_start = slot->thread_start,
+                .received_ns = slot->received_ns,
                 .key = request->key,
                 .error = error,
                 .until_ns = journal_now_ns() + MISSED_NS,
@@ -145,14 +145,13 @@ bool missed_comes_back(struct supervisor *supervisor, const struct request *requ
         const struct request *waiting = waiting_request(supervisor, notif->pid);
         const struct missed *missed = waiting ? NULL : missed_result(supervisor, notif->pid);
         const struct seccomp_notif *earlier;
-        uint64_t earlier_start, start;
+        uint64_t earlier_ns;
 
         if (!waiting && !missed)
                 return false;
         earlier = waiting ? &waiting->slot->notif : &missed->notif;
-        earlier_start = waiting ? waiting->slot->thread_start : missed->thread_start;
-        return same_call(notif, earlier) && earlier_start != 0 &&
-               caller_thread_start(&supervisor->self, (pid_t)notif->pid, &start) == 0 && start == earlier_start;
+        earlier_ns = waiting ? waiting->slot->received_ns : missed->received_ns;
+        return same_call(notif, earlier) && caller_had_begun(&supervisor->self, (pid_t)notif->pid, earlier_ns);
 }
 
 bool missed_is_in_flight(struct supervisor *supervisor, const struct request *request) {

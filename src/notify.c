@@ -11,6 +11,10 @@
 #include "util/fd.h"
 #include "util/log.h"
 
+/* linux/seccomp.h of Linux 6.6 */
+#define NOTIF_SET_FLAGS _IOW('!', 4, uint64_t)
+#define SYNC_WAKE_UP (1ULL << 0)
+
 /* Whoever looks at the journal sees that something waits, and that we move. */
 static void count_slots(struct notify *notify) {
         notify->journal->header.in_use = JOURNAL_REQUESTS - notify->free_count;
@@ -21,6 +25,10 @@ void notify_init_consume_fd(struct notify *notify, struct journal *journal, int 
         notify->journal = journal;
         notify->listener = listener;
         notify->free_count = 0;
+        notify->wakes_anywhere_only = false;
+        /* whatever an earlier supervisor has left */
+        notify->wakes_here = true;
+        notify_wake_here(notify, false);
         /* the lowest slots are taken first, so that few pages are touched */
         for (uint32_t i = JOURNAL_REQUESTS; i-- > 0;) {
                 if (journal->requests[i].notif.id != 0)
@@ -30,6 +38,16 @@ void notify_init_consume_fd(struct notify *notify, struct journal *journal, int 
                 notify->free_slots[notify->free_count++] = i;
         }
         count_slots(notify);
+}
+
+void notify_wake_here(struct notify *notify, bool here) {
+        uint64_t flags = here ? SYNC_WAKE_UP : 0;
+
+        if (notify->listener < 0 || notify->wakes_here == here || notify->wakes_anywhere_only)
+                return;
+        notify->wakes_here = here;
+        if (ioctl(notify->listener, NOTIF_SET_FLAGS, flags) < 0)
+                notify->wakes_anywhere_only = true;
 }
 
 void notify_deinit(struct notify *notify) {
@@ -68,6 +86,7 @@ static void commit(struct notify *notify, struct journal_request *request) {
         struct journal_header *header = &notify->journal->header;
 
         request->order = ++header->order;
+        request->received_ns = journal_boottime_ns();
         request->load = JOURNAL_NO_LOAD;
         __atomic_store_n(&request->committed, 1, __ATOMIC_RELEASE);
         header->requests++;

@@ -20,7 +20,9 @@ enum {
 
 struct notify {
         struct journal *journal;
-        int listener; /* owned; -1: none yet */
+        int listener;             /* owned; -1: none yet */
+        bool wakes_here;          /* see notify_wake_here() */
+        bool wakes_anywhere_only; /* this kernel cannot do otherwise */
         uint32_t free_count;
         uint32_t free_slots[JOURNAL_REQUESTS];
 };
@@ -28,6 +30,13 @@ struct notify {
 /* Takes the listener over. Slots that hold a request are not free: see notify_recover(). */
 void notify_init_consume_fd(struct notify *notify, struct journal *journal, int listener);
 void notify_deinit(struct notify *notify);
+
+/*
+ * SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (Linux 6.6): whoever is woken, we or a caller, is woken on the CPU of the one that
+ * does it, which goes to sleep just then. That is many times faster than to wake an idle CPU, as long as there is one
+ * caller at a time; many would queue behind each other there. Off at first.
+ */
+void notify_wake_here(struct notify *notify, bool here);
 
 /* Is there a request to receive (EPOLLIN), has the tree ended (EPOLLHUP)? Does not block. */
 short notify_poll(const struct notify *notify);

@@ -16,6 +16,13 @@ static void handle(struct event_source *source, uint32_t events) {
         worker->pool->ready(worker->pool, worker);
 }
 
+/* The only place where a state changes. */
+static void change_state(struct worker *worker, enum worker_state state) {
+        worker->pool->in_state[worker->state]--;
+        worker->pool->in_state[state]++;
+        worker->state = state;
+}
+
 void pool_init(struct pool *pool, struct event_loop *loop, int keeper, enum worker_kind kind,
                void (*ready)(struct pool *pool, struct worker *worker)) {
         memset(pool, 0, sizeof(*pool));
@@ -24,6 +31,7 @@ void pool_init(struct pool *pool, struct event_loop *loop, int keeper, enum work
         pool->kind = kind;
         pool->count = kind == WORKER_LOADER ? LOADERS_MAX : INSPECTORS_MAX;
         pool->ready = ready;
+        pool->in_state[WORKER_ABSENT] = pool->count;
         for (uint32_t i = 0; i < pool->count; i++) {
                 pool->workers[i].pool = pool;
                 pool->workers[i].source.fd = -1;
@@ -35,7 +43,7 @@ void pool_init(struct pool *pool, struct event_loop *loop, int keeper, enum work
 static void make_absent(struct worker *worker) {
         event_remove(worker->pool->loop, &worker->source);
         worker->source.fd = fd_close(worker->source.fd);
-        worker->state = WORKER_ABSENT;
+        change_state(worker, WORKER_ABSENT);
 }
 
 void pool_deinit(struct pool *pool) {
@@ -60,16 +68,11 @@ uint32_t pool_index(const struct worker *worker) {
 }
 
 uint32_t pool_count(const struct pool *pool, enum worker_state state) {
-        uint32_t count = 0;
-
-        for (uint32_t i = 0; i < pool->count; i++)
-                if (pool->workers[i].state == state)
-                        count++;
-        return count;
+        return pool->in_state[state];
 }
 
 static struct worker *first(struct pool *pool, enum worker_state state) {
-        for (uint32_t i = 0; i < pool->count; i++)
+        for (uint32_t i = 0; pool->in_state[state] > 0 && i < pool->count; i++)
                 if (pool->workers[i].state == state)
                         return &pool->workers[i];
         return NULL;
@@ -79,13 +82,17 @@ struct worker *pool_idle(struct pool *pool) {
         return first(pool, WORKER_IDLE);
 }
 
+void pool_set_busy(struct worker *worker, uint64_t serial) {
+        change_state(worker, WORKER_BUSY);
+        worker->serial = serial;
+}
+
 int pool_send(struct worker *worker, const struct job *job, const char *params, int fd) {
         int r = fdpass_send_dup_fd(worker->source.fd, job, sizeof(*job), params, job->params_length, fd, MSG_DONTWAIT);
 
         if (r < 0)
                 return r == -ECONNRESET ? -EPIPE : r;
-        worker->state = WORKER_BUSY;
-        worker->serial = job->serial;
+        pool_set_busy(worker, job->serial);
         return 0;
 }
 
@@ -108,7 +115,7 @@ int pool_grow(struct pool *pool, uint64_t now_ns) {
         r = tell_keeper(worker, HANDOFF_WORKER_WANTED);
         if (r < 0)
                 return r;
-        worker->state = WORKER_STARTING;
+        change_state(worker, WORKER_STARTING);
         worker->since_ns = now_ns;
         return 0;
 }
@@ -122,18 +129,18 @@ void pool_arrived_consume_fd(struct pool *pool, uint32_t index, int fd) {
         }
         worker = &pool->workers[index];
         worker->source.fd = fd;
-        worker->state = WORKER_IDLE;
+        change_state(worker, WORKER_IDLE);
         if (pool->watching)
                 watch(worker);
 }
 
 void pool_failed(struct pool *pool, uint32_t index) {
         if (index < pool->count && pool->workers[index].state == WORKER_STARTING)
-                pool->workers[index].state = WORKER_ABSENT;
+                change_state(&pool->workers[index], WORKER_ABSENT);
 }
 
 bool pool_expire_one(struct pool *pool, uint64_t now_ns, uint64_t limit_ns) {
-        for (uint32_t i = 0; i < pool->count; i++)
+        for (uint32_t i = 0; pool->in_state[WORKER_STARTING] > 0 && i < pool->count; i++)
                 if (pool->workers[i].state == WORKER_STARTING && pool->workers[i].since_ns + limit_ns <= now_ns) {
                         pool_failed(pool, i);
                         return true;
@@ -177,7 +184,7 @@ void pool_consume(struct worker *worker, const struct job_answer *answer) {
         /* the rest of the message goes with it; a worker sends no descriptors, and none would be taken */
         (void)recv(worker->source.fd, &byte, 1, MSG_DONTWAIT);
         if (is_job_of(worker, answer))
-                worker->state = WORKER_IDLE;
+                change_state(worker, WORKER_IDLE);
 }
 
 int pool_receive(struct worker *worker, struct job_answer *answer, char *bytes, size_t size, int *ret_fd) {
@@ -198,7 +205,7 @@ int pool_receive(struct worker *worker, struct job_answer *answer, char *bytes, 
         *answer = message.answer;
         memcpy(bytes, message.bytes, answer->length);
         if (is_job_of(worker, answer))
-                worker->state = WORKER_IDLE;
+                change_state(worker, WORKER_IDLE);
         *ret_fd = fd_steal(&fd);
         return 0;
 }

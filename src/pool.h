@@ -21,6 +21,7 @@ enum worker_state {
         WORKER_STARTING,
         WORKER_IDLE,
         WORKER_BUSY,
+        WORKER_STATES,
 };
 
 struct worker {
@@ -37,6 +38,7 @@ struct pool {
         enum worker_kind kind;
         bool watching; /* false: workers that arrive are only kept, see pool_watch() */
         uint32_t count;
+        uint32_t in_state[WORKER_STATES]; /* how many workers are */
         struct worker workers[LOADERS_MAX];
         void (*ready)(struct pool *pool, struct worker *worker); /* its socket has something, or has ended */
 };
@@ -52,6 +54,9 @@ void pool_watch(struct pool *pool);
 
 /* Drops all workers, without a word to the keeper. */
 void pool_deinit(struct pool *pool);
+
+/* An idle worker has a job already, of this serial: an earlier supervisor has sent it. */
+void pool_set_busy(struct worker *worker, uint64_t serial);
 
 /* The worker's place in its pool, by which the keeper knows it too. */
 uint32_t pool_index(const struct worker *worker);

@@ -24,8 +24,7 @@ static bool await_loader(struct supervisor *supervisor, struct load *load, uint3
         if (!worker || worker->state != WORKER_IDLE)
                 return false;
         load->loader = worker;
-        worker->state = WORKER_BUSY;
-        worker->serial = load->serial;
+        pool_set_busy(worker, load->serial);
         (void)shutdown(worker->source.fd, SHUT_WR);
         return true;
 }

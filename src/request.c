@@ -35,7 +35,6 @@ static struct journal_module *counters_of(struct supervisor *supervisor, const s
 static void request_end(struct supervisor *supervisor, struct request *request) {
         inspect_cancel(supervisor, request);
         list_remove(&request->by_thread);
-        request->file_fd = fd_close(request->file_fd);
         request->memory_fd = fd_close(request->memory_fd);
         request->state = REQUEST_NONE;
         request->slot = NULL;
@@ -111,38 +110,48 @@ static bool modules_disabled(const struct supervisor *supervisor) {
         return false;
 }
 
+/* libkmod's name of the file, or none. Returns what its counters are called (static memory). */
+static const char *name_file(struct supervisor *supervisor, struct request *request, pid_t tid, int number) {
+        /* whatever is live, the kernel refuses a file that is not as the flag says, before it looks for its name */
+        bool compressed, flagged = (request->slot->notif.data.args[2] & FLAG_COMPRESSED) != 0;
+        const char *known = module_index_known(&supervisor->index, &request->file, &compressed), *slash;
+        static char path[CALLER_PATH_MAX];
+
+        if (known && compressed == flagged)
+                return memcpy(request->name, known, sizeof(request->name));
+        if (!caller_file_path(&supervisor->self, tid, number, path))
+                return "";
+        if (!known && module_path_is_compressed(path) == flagged &&
+            module_index_name(&supervisor->index, path, &request->file, request->name))
+                return request->name;
+        slash = strrchr(path, '/');
+        return slash ? slash + 1 : path;
+}
+
 /* The file of a finit_module call, its name, and its counters. */
-static enum continue_reason look_at_file(struct supervisor *supervisor, struct request *request, int directory) {
+static enum continue_reason look_at_file(struct supervisor *supervisor, struct request *request, pid_t tid) {
         const struct seccomp_data *data = &request->slot->notif.data;
+        int number = (int)data->args[0];
         struct caller_file file;
         enum continue_reason reason;
-        const char *slash;
-        bool indexed;
+        const char *counted;
 
         if ((uint32_t)data->args[2] & ~KNOWN_FLAGS)
                 return CONTINUE_FLAGS;
-        reason = caller_file_init(&file, &supervisor->self, directory, (int)data->args[0]);
+        reason = caller_look_at_file(&supervisor->self, tid, number, &file);
         if (reason != CONTINUE_NOT)
                 return reason;
         request->file = file.identity;
-        if (!file.settled)
-                request->file.ctime_ns = -(int64_t)request->slot->order; /* nobody's duplicate */
-        request->file_fd = fd_steal(&file.fd);
-        indexed = module_index_name(&supervisor->index, file.path, &file.identity, request->name);
-        /* whatever is live, the kernel refuses a file that is not as the flag says, before it looks for its name */
-        if (indexed && module_path_is_compressed(file.path) != ((data->args[2] & FLAG_COMPRESSED) != 0)) {
-                indexed = false;
-                request->name[0] = '\0';
-        }
-        slash = strrchr(file.path, '/');
-        request->module =
-                journal_module(supervisor->journal, indexed ? request->name : (slash ? slash + 1 : file.path), indexed);
+        request->settled = file.settled;
+        counted = name_file(supervisor, request, tid, number);
+        request->module = journal_module(supervisor->journal, counted, request->name[0] != '\0');
         count_request(supervisor, request);
         return CONTINUE_NOT;
 }
 
 /* The image of an init_module call: only its length is known yet. */
 static enum continue_reason look_at_image(struct request *request) {
+        request->settled = true; /* it is compared by content */
         request->file.size = call_argument(&request->slot->notif.data, 1);
         return request->file.size > 0 && request->file.size <= IMAGE_SIZE_MAX ? CONTINUE_NOT : CONTINUE_IMAGE;
 }
@@ -150,7 +159,6 @@ static enum continue_reason look_at_image(struct request *request) {
 /* All that makes a request one for the kernel alone, short of what is in the caller's memory. */
 static enum continue_reason look(struct supervisor *supervisor, struct request *request) {
         const struct seccomp_notif *notif = &request->slot->notif;
-        _cleanup_fd_ int directory = -1;
         enum continue_reason reason;
 
         request->call = call_of(&notif->data);
@@ -160,18 +168,12 @@ static enum continue_reason look(struct supervisor *supervisor, struct request *
                 return CONTINUE_DISABLED;
         if (notif->pid == 0)
                 return CONTINUE_NO_PID;
-        directory = caller_open(&supervisor->self, (pid_t)notif->pid);
-        if (directory < 0)
-                return directory == -ENOENT || directory == -ESRCH ? CONTINUE_CALLER_GONE : CONTINUE_INTERNAL;
-        reason = caller_check(&supervisor->self, directory, (pid_t)notif->pid);
+        reason = caller_check(&supervisor->self, (pid_t)notif->pid);
         if (reason == CONTINUE_NOT && request->call == CALL_FINIT_MODULE)
-                reason = look_at_file(supervisor, request, directory);
+                reason = look_at_file(supervisor, request, (pid_t)notif->pid);
         else if (reason == CONTINUE_NOT)
                 reason = look_at_image(request);
-        if (reason != CONTINUE_NOT)
-                return reason;
-        request->memory_fd = caller_open_memory(directory);
-        return CONTINUE_NOT;
+        return reason;
 }
 
 /* Answers a request whose module is live, which the kernel would see before it looked at the parameters. */
@@ -186,11 +188,27 @@ static bool answer_if_live(struct supervisor *supervisor, struct request *reques
         return true;
 }
 
+/* Why memory could not be read. */
+static enum continue_reason reason_of(int error) {
+        switch (error) {
+        case ENOEXEC:
+                return CONTINUE_IMAGE;
+        case ENOMEM:
+        case ENOSPC:
+        case EMFILE:
+        case ENFILE:
+        case EACCES:
+        case EPROTO:
+                return CONTINUE_INTERNAL;
+        default:
+                return CONTINUE_MEMORY;
+        }
+}
+
 static void request_init(struct request *request, struct journal_request *slot) {
         memset(request, 0, sizeof(*request));
         request->slot = slot;
         request->memory_fd = -1;
-        request->file_fd = -1;
         request->module = slot->module != 0 ? slot->module - 1 : NO_MODULE;
         request->dedup.order = slot->order;
         list_init(&request->dedup.link);
@@ -215,8 +233,9 @@ void request_begin(struct supervisor *supervisor, struct journal_request *slot) 
         if (!request->comes_back && answer_if_live(supervisor, request))
                 return;
         request->state = REQUEST_LOOKED_AT;
+        request->memory_fd = caller_open_memory(&supervisor->self, (pid_t)slot->notif.pid);
         if (request->memory_fd < 0)
-                request_continue(supervisor, request, CONTINUE_MEMORY);
+                request_continue(supervisor, request, reason_of(-request->memory_fd));
         else
                 inspect(supervisor, request, request->call == CALL_INIT_MODULE ? INSPECT_NAME : INSPECT_PARAMS);
 }
@@ -261,19 +280,22 @@ void request_adopt(struct supervisor *supervisor, struct journal_request *slot, 
 }
 
 /* The load that a request leads, or would lead once its turn comes, gets what is needed to perform it. */
-static int load_fill(struct load *load, struct request *request, const char *params, uint32_t length) {
-        char *copy = length > 0 ? malloc(length) : NULL;
+static enum continue_reason load_fill(struct supervisor *supervisor, struct load *load, const struct request *request,
+                                      const char *params, uint32_t length) {
+        const struct seccomp_notif *notif = &request->slot->notif;
 
-        if (length > 0 && !copy)
-                return -ENOMEM;
+        load->params = length > 0 ? malloc(length) : NULL;
+        if (length > 0 && !load->params)
+                return CONTINUE_INTERNAL;
         if (length > 0)
-                memcpy(copy, params, length);
-        load->params = copy;
+                memcpy(load->params, params, length);
         load->params_length = length;
-        load->file_fd = fd_steal(&request->file_fd);
         load->module = request->module;
         load->call = request->call;
-        return 0;
+        if (request->call == CALL_INIT_MODULE)
+                return CONTINUE_NOT;
+        return caller_open_file(&supervisor->self, (pid_t)notif->pid, (int)notif->data.args[0], &request->file,
+                                &load->file_fd);
 }
 
 static bool answer_if_remembered(struct supervisor *supervisor, struct request *request) {
@@ -290,45 +312,54 @@ static bool answer_if_remembered(struct supervisor *supervisor, struct request *
         return true;
 }
 
+/* A load for a request that cannot join one. NULL: the request is left to the kernel. */
 static struct load *load_for(struct supervisor *supervisor, struct request *request, const char *params,
                              uint32_t length) {
         struct load *load = load_new(supervisor);
+        enum continue_reason reason = load ? load_fill(supervisor, load, request, params, length) : CONTINUE_INTERNAL;
 
-        if (load && load_fill(load, request, params, length) < 0) {
+        if (reason == CONTINUE_NOT)
+                return load;
+        if (load)
                 load_free(supervisor, load);
-                return NULL;
-        }
-        return load;
+        request_continue(supervisor, request, reason);
+        return NULL;
 }
 
-/* Leads, joins, or waits behind another load of this name. Who joins needs no load of its own. */
-static void enter_table(struct supervisor *supervisor, struct request *request, const char *params, uint32_t length) {
-        bool joins = dedup_table_find(&supervisor->table, &request->key);
+/* Waits for a load in flight. If the requester has gone meanwhile, nobody is left to take the answer. */
+static void enter(struct supervisor *supervisor, struct request *request, struct load *fresh) {
         struct journal_request *slot = request->slot;
-        enum dedup_verdict verdict;
-        struct load *load;
+        enum dedup_verdict verdict =
+                dedup_table_submit(&supervisor->table, &request->key, &request->dedup, fresh ? &fresh->dedup : NULL);
+        struct load *load = container_of(request->dedup.load, struct load, dedup);
 
-        if (caller_thread_start(&supervisor->self, (pid_t)slot->notif.pid, &slot->thread_start) < 0)
-                slot->thread_start = 0;
-        /* What was seen of /proc/TID is only true of the requester if it still waits now. */
-        if (!notify_is_waiting(&supervisor->notify, slot)) {
-                request_release(supervisor, request);
-                return;
-        }
-        load = joins ? NULL : load_for(supervisor, request, params, length);
-        if (!joins && !load) {
-                request_continue(supervisor, request, CONTINUE_INTERNAL);
-                return;
-        }
         request->state = REQUEST_WAITING;
-        verdict = dedup_table_submit(&supervisor->table, &request->key, &request->dedup, load ? &load->dedup : NULL);
-        load = container_of(request->dedup.load, struct load, dedup);
         slot->load_serial = load->serial;
         slot->load = (uint32_t)(load - supervisor->loads);
         missed_forget(supervisor, slot->notif.pid);
         request->may_miss = true;
         if (verdict == DEDUP_LEAD)
                 load_begin(supervisor, load);
+}
+
+/* Leads, joins, or waits behind another load of this name. Who joins needs no load of its own. */
+static void enter_table(struct supervisor *supervisor, struct request *request, const char *params, uint32_t length) {
+        struct load *load;
+
+        if (dedup_table_find(&supervisor->table, &request->key)) {
+                enter(supervisor, request, NULL);
+                return;
+        }
+        load = load_for(supervisor, request, params, length);
+        if (!load)
+                return;
+        /* What was seen of /proc/TID is only true of the requester if it still waits now. */
+        if (notify_is_waiting(&supervisor->notify, request->slot)) {
+                enter(supervisor, request, load);
+                return;
+        }
+        load_free(supervisor, load);
+        request_release(supervisor, request);
 }
 
 /* One that comes back gets the result that it missed. False: it has to go on. */
@@ -351,6 +382,7 @@ static void decide(struct supervisor *supervisor, struct request *request, const
         uint32_t flags = image ? KEY_FLAG_IMAGE : (uint32_t)request->slot->notif.data.args[2];
 
         request->key = module_key_make(&request->file, request->name, params, length, flags);
+        request->key.alone = request->settled ? 0 : request->slot->order;
         if (request->comes_back && missed_is_in_flight(supervisor, request))
                 enter_table(supervisor, request, params, length);
         else if (request->comes_back && answer_if_missed(supervisor, request))
@@ -421,22 +453,6 @@ void request_share_failure(struct supervisor *supervisor, struct request *reques
                 request_restart(supervisor, request, true);
         else
                 inspect(supervisor, request, INSPECT_HASH);
-}
-
-static enum continue_reason reason_of(int error) {
-        switch (error) {
-        case ENOEXEC:
-                return CONTINUE_IMAGE;
-        case ENOMEM:
-        case ENOSPC:
-        case EMFILE:
-        case ENFILE:
-        case EACCES:
-        case EPROTO:
-                return CONTINUE_INTERNAL;
-        default:
-                return CONTINUE_MEMORY;
-        }
 }
 
 void request_inspected(struct supervisor *supervisor, struct request *request, const struct job_answer *answer,

@@ -66,12 +66,17 @@ static int receive_one(struct supervisor *supervisor) {
         return r;
 }
 
+/* Once there is more than one to receive, none is woken here: they would queue up for this CPU. */
 static void handle_listener(struct event_source *source, uint32_t events) {
         struct supervisor *supervisor = container_of(source, struct supervisor, listener);
+        unsigned int received = 0;
 
-        for (unsigned int i = 0; i < RECEIVE_ROUND_MAX && (notify_poll(&supervisor->notify) & EPOLLIN); i++)
-                if (receive_one(supervisor) < 0)
+        while ((received == 0 ? events : (uint32_t)notify_poll(&supervisor->notify)) & EPOLLIN) {
+                if (received > 0)
+                        notify_wake_here(&supervisor->notify, false);
+                if (receive_one(supervisor) < 0 || ++received == RECEIVE_ROUND_MAX)
                         break;
+        }
         if (events & EPOLLHUP) {
                 event_remove(&supervisor->loop, source);
                 supervisor->ended = true;
@@ -86,10 +91,7 @@ static void start(struct supervisor *supervisor) {
         pool_watch(&supervisor->loaders);
         pool_watch(&supervisor->inspectors);
         supervisor->listener.fd = supervisor->notify.listener;
-        if (event_add(&supervisor->loop, &supervisor->listener) < 0) {
-                log_error("cannot watch the listener: %m");
-                supervisor->ended = true; /* the keeper starts another one */
-        }
+        event_add_direct(&supervisor->loop, &supervisor->listener);
 }
 
 static void handle_message(struct supervisor *supervisor, const struct handoff_message *message, int *fd) {
@@ -232,8 +234,10 @@ static int supervise(struct supervisor *supervisor) {
         while (!supervisor->ended || loads_in_flight(supervisor)) {
                 int timeout_ms = settle(supervisor);
                 uint64_t asleep_ns = journal_now_ns();
-                int r = event_dispatch(&supervisor->loop, timeout_ms);
+                int r;
 
+                notify_wake_here(&supervisor->notify, true);
+                r = event_dispatch(&supervisor->loop, timeout_ms);
                 if (r < 0)
                         return r;
                 supervisor->heard_ns = asleep_ns;

@@ -66,8 +66,8 @@ struct request {
         int memory_fd;            /* /proc/TID/mem */
 
         enum call call;
-        int file_fd;                 /* O_PATH, of a finit_module call; a load takes it over */
         struct module_file file;     /* of an init_module call: only the size, which is the image's length */
+        bool settled;                /* else the file may still change without another identity */
         char name[MODULE_NAME_SIZE]; /* empty: it has none */
         uint32_t module;             /* its counters, or NO_MODULE */
 

@@ -23,6 +23,7 @@
 #define JOURNAL_REQUESTS 4096U /* udevd parks 2048 workers at most */
 #define JOURNAL_LOADS 512U
 #define JOURNAL_MODULES 1024U
+#define JOURNAL_PLACES (2 * JOURNAL_MODULES)
 #define JOURNAL_ERRNOS 6U
 
 /* Room for the kernel's struct seccomp_notif, which may grow; what does not fit is refused before the filter is on. */
@@ -61,14 +62,14 @@ struct journal_request {
                 struct seccomp_notif notif;
                 unsigned char room[JOURNAL_NOTIF_ROOM]; /* zero before every RECV, else it fails with EINVAL */
         };
-        uint64_t order;        /* counts up with every RECV: replies go out in this order */
-        uint64_t load_serial;  /* with `load`: the load it waits for */
-        uint64_t thread_start; /* of one that waits for a load: see caller_thread_start() */
-        uint32_t load;         /* index, or JOURNAL_NO_LOAD */
-        uint32_t module;       /* index of the counters where it was counted, and 1; 0: nowhere yet */
-        uint32_t committed;    /* the commit word */
-        uint32_t answering;    /* set before SEND: if it no longer waits, it may have had its answer */
-        uint32_t looks;        /* supervisors that began to look at its caller, and never ended that */
+        uint64_t order;       /* counts up with every RECV: replies go out in this order */
+        uint64_t load_serial; /* with `load`: the load it waits for */
+        uint64_t received_ns; /* CLOCK_BOOTTIME: see caller_had_begun() */
+        uint32_t load;        /* index, or JOURNAL_NO_LOAD */
+        uint32_t module;      /* index of the counters where it was counted, and 1; 0: nowhere yet */
+        uint32_t committed;   /* the commit word */
+        uint32_t answering;   /* set before SEND: if it no longer waits, it may have had its answer */
+        uint32_t looks;       /* supervisors that began to look at its caller, and never ended that */
         unsigned char reserved[JOURNAL_SLOT_SIZE - JOURNAL_NOTIF_ROOM - 44];
 };
 _Static_assert(sizeof(struct journal_request) == JOURNAL_SLOT_SIZE, "a slot never crosses a page");
@@ -125,8 +126,8 @@ struct journal_header {
         uint64_t load_serial; /* last given */
         uint64_t heartbeat;   /* moves as long as the supervisor does, if requests wait */
         uint32_t in_use;      /* slots that hold a request */
-        uint32_t reserved;
-        uint64_t started_ns; /* CLOCK_MONOTONIC */
+        uint32_t modules;     /* entries in use */
+        uint64_t started_ns;  /* CLOCK_MONOTONIC */
         uint64_t supervisor_starts;
         uint64_t requests;  /* received */
         uint64_t answered;  /* replies the kernel took */
@@ -141,5 +142,6 @@ struct journal {
         struct journal_header header;
         _Alignas(4096) struct journal_request requests[JOURNAL_REQUESTS];
         struct journal_load loads[JOURNAL_LOADS];
-        struct journal_module modules[JOURNAL_MODULES];
+        struct journal_module modules[JOURNAL_MODULES]; /* in order of first appearance */
+        uint16_t places[JOURNAL_PLACES]; /* hash table of names: an index in `modules`, and 1; 0: nothing */
 };

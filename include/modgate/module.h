@@ -20,7 +20,7 @@ struct module_file {
         uint64_t device; /* major << 32 | minor */
         uint64_t inode;
         uint64_t size;    /* bytes */
-        int64_t ctime_ns; /* nanoseconds since the epoch; negative: a number that no other call's file has */
+        int64_t ctime_ns; /* nanoseconds since the epoch */
         int64_t mtime_ns;
 };
 
@@ -29,5 +29,6 @@ struct module_key {
         uint64_t params_hash[2];     /* XXH3-128 of the parameter string */
         uint32_t params_length;      /* bytes, without the NUL */
         uint32_t flags;              /* of finit_module */
+        uint64_t alone;              /* 0; or a number that no other call has: this one is nobody's duplicate */
         char name[MODULE_NAME_SIZE]; /* libkmod's name, NUL-padded; empty: the file has none, see docs/design.md */
 };

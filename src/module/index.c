@@ -15,16 +15,17 @@
 
 #include "module/identity.h"
 
+/* More than any system has modules: files that are replaced all the time do not fill the memory. */
+#define FILES_MAX 65536U
+
 struct indexed_file {
-        const char *path; /* behind this struct */
+        struct module_file file; /* first: the tree's key */
         char name[MODULE_NAME_SIZE];
-        struct module_file file; /* when it was looked up: device and inode count */
+        const char *path; /* behind this struct */
 };
 
-static int compare_paths(const void *a, const void *b) {
-        const struct indexed_file *left = a, *right = b;
-
-        return strcmp(left->path, right->path);
+static int compare_files(const void *a, const void *b) {
+        return memcmp(a, b, sizeof(struct module_file));
 }
 
 /* libkmod's own messages are of no use to our reader: a file without a name only costs speed. */
@@ -110,15 +111,6 @@ int module_index_resolve(struct module_index *index, const char *alias, void (*f
         return 0;
 }
 
-void module_index_deinit(struct module_index *index) {
-        tdestroy(index->files, free);
-        if (index->kmod)
-                kmod_unref(index->kmod);
-        free(index->directory);
-        free(index->prefix);
-        memset(index, 0, sizeof(*index));
-}
-
 /* libkmod's path of a name, with the links of the module directory resolved. False: the index has no such name. */
 static bool indexed_path(struct module_index *index, const char *name, char *path, size_t size) {
         struct kmod_module *module;
@@ -136,67 +128,77 @@ static bool indexed_path(struct module_index *index, const char *name, char *pat
         return fits;
 }
 
-static struct indexed_file *add(struct module_index *index, const char *path, const char *name,
-                                const struct statx *status) {
-        size_t length = strlen(path) + 1;
-        struct indexed_file *entry = calloc(1, sizeof(*entry) + length);
-
-        if (!entry)
-                return NULL;
-        entry->path = memcpy(entry + 1, path, length);
-        memcpy(entry->name, name, sizeof(entry->name));
-        entry->file = module_file_from_statx(status);
-        if (!tsearch(entry, &index->files, compare_paths)) {
-                free(entry);
-                return NULL;
-        }
-        return entry;
+static void forget_all(struct module_index *index) {
+        tdestroy(index->files, free);
+        index->files = NULL;
+        index->count = 0;
 }
 
-static struct indexed_file *find(struct module_index *index, const char *path) {
-        const struct indexed_file key = { .path = path };
-        struct indexed_file **node = tfind(&key, &index->files, compare_paths);
+static struct indexed_file *find(const struct module_index *index, const struct module_file *file) {
+        struct indexed_file **node = tfind(file, &index->files, compare_files);
 
         return node ? *node : NULL;
 }
 
-static void forget(struct module_index *index, struct indexed_file *entry) {
-        (void)tdelete(entry, &index->files, compare_paths);
-        free(entry);
+/* That it cannot be kept only costs time. */
+static void add(struct module_index *index, const char *path, const char *name, const struct module_file *file) {
+        size_t length = strlen(path) + 1;
+        struct indexed_file *entry = calloc(1, sizeof(*entry) + length);
+
+        if (!entry)
+                return;
+        if (index->count >= FILES_MAX)
+                forget_all(index);
+        entry->file = *file;
+        entry->path = memcpy(entry + 1, path, length);
+        memcpy(entry->name, name, sizeof(entry->name));
+        if (tsearch(entry, &index->files, compare_files))
+                index->count++;
+        else
+                free(entry);
 }
 
-static struct indexed_file *look_up(struct module_index *index, const char *path) {
-        char name[MODULE_NAME_SIZE], expected[PATH_MAX];
+/* Has the index this very file under this path? */
+static bool is_indexed(struct module_index *index, const char *path, const char *name, const struct module_file *file) {
+        char expected[PATH_MAX];
+        struct module_file there;
         struct statx status;
 
-        if (!module_name_from_path(path, name) || !indexed_path(index, name, expected, sizeof(expected)) ||
-            strcmp(expected, path) != 0)
-                return NULL;
+        if (!indexed_path(index, name, expected, sizeof(expected)) || strcmp(expected, path) != 0)
+                return false;
         /* our own module directory, not the caller's file: it may be waited for */
         if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &status) < 0)
-                return NULL;
-        return add(index, path, name, &status);
+                return false;
+        there = module_file_from_statx(&status);
+        return there.device == file->device && there.inode == file->inode;
 }
 
-static bool matches(const struct indexed_file *entry, const struct module_file *file) {
-        return entry && entry->file.device == file->device && entry->file.inode == file->inode;
+const char *module_index_known(const struct module_index *index, const struct module_file *file, bool *ret_compressed) {
+        const struct indexed_file *entry = find(index, file);
+
+        if (!entry)
+                return NULL;
+        *ret_compressed = module_path_is_compressed(entry->path);
+        return entry->name;
 }
 
 bool module_index_name(struct module_index *index, const char *path, const struct module_file *file,
                        char name[static MODULE_NAME_SIZE]) {
-        struct indexed_file *entry;
+        char result[MODULE_NAME_SIZE];
 
-        if (!index->kmod)
+        if (!index->kmod || !module_name_from_path(path, result) || !is_indexed(index, path, result, file))
                 return false;
-        entry = find(index, path);
-        if (!matches(entry, file)) {
-                /* not seen yet, or replaced since */
-                if (entry)
-                        forget(index, entry);
-                entry = look_up(index, path);
-        }
-        if (!matches(entry, file))
-                return false;
-        memcpy(name, entry->name, MODULE_NAME_SIZE);
+        if (!find(index, file))
+                add(index, path, result, file);
+        memcpy(name, result, MODULE_NAME_SIZE);
         return true;
+}
+
+void module_index_deinit(struct module_index *index) {
+        forget_all(index);
+        if (index->kmod)
+                kmod_unref(index->kmod);
+        free(index->directory);
+        free(index->prefix);
+        memset(index, 0, sizeof(*index));
 }

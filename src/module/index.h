@@ -7,6 +7,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "modgate/module.h"
 
@@ -14,7 +15,8 @@ struct kmod_ctx;
 
 struct module_index {
         struct kmod_ctx *kmod; /* NULL: there is no such directory, and no file has a name */
-        void *files;           /* tsearch(3) tree of the files found so far, by path */
+        void *files;           /* tsearch(3) tree of the files found so far, by their identity */
+        size_t count;          /* of them */
         char *directory;       /* as links in it were resolved when it was opened */
         char *prefix;          /* the directory under the name that libkmod uses for it */
 };
@@ -44,3 +46,9 @@ int module_index_resolve(struct module_index *index, const char *alias, void (*f
  */
 bool module_index_name(struct module_index *index, const char *path, const struct module_file *file,
                        char name[static MODULE_NAME_SIZE]);
+
+/*
+ * The name of a file that module_index_name() has found before, and whether it is compressed; or NULL. A file that is
+ * the same in all of its identity has the same content, by whichever path it was opened.
+ */
+const char *module_index_known(const struct module_index *index, const struct module_file *file, bool *ret_compressed);

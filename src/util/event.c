@@ -2,6 +2,7 @@
 #include "util/event.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/epoll.h>
 
 #include "util/fd.h"
@@ -12,6 +13,7 @@ int event_loop_init(struct event_loop *loop) {
         if (fd < 0)
                 return -errno;
         loop->epoll_fd = fd;
+        loop->direct = NULL;
         return 0;
 }
 
@@ -28,19 +30,30 @@ int event_add(struct event_loop *loop, struct event_source *source) {
         return 0;
 }
 
+void event_add_direct(struct event_loop *loop, struct event_source *source) {
+        loop->direct = source;
+        source->watched = true;
+}
+
 void event_remove(struct event_loop *loop, struct event_source *source) {
         if (!source->watched)
                 return;
-        (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+        if (source == loop->direct)
+                loop->direct = NULL;
+        else
+                (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
         source->watched = false;
 }
 
-int event_dispatch(struct event_loop *loop, int timeout_ms) {
+/* `direct`: what poll(2) says of that source. */
+static int handle_ready(struct event_loop *loop, short direct) {
         struct epoll_event events[EVENT_ROUND_MAX];
-        int count = epoll_wait(loop->epoll_fd, events, EVENT_ROUND_MAX, timeout_ms);
+        int count = epoll_wait(loop->epoll_fd, events, EVENT_ROUND_MAX - 1, 0);
 
         if (count < 0)
                 return errno == EINTR ? 0 : -errno;
+        if (loop->direct && direct)
+                events[count++] = (struct epoll_event){ .events = (uint32_t)direct, .data.ptr = loop->direct };
         for (enum event_priority priority = 0; priority < EVENT_PRIORITIES; priority++)
                 for (int i = 0; i < count; i++) {
                         struct event_source *source = events[i].data.ptr;
@@ -49,5 +62,20 @@ int event_dispatch(struct event_loop *loop, int timeout_ms) {
                         if (source->watched && source->priority == priority)
                                 source->handle(source, events[i].events);
                 }
+        return 0;
+}
+
+int event_dispatch(struct event_loop *loop, int timeout_ms) {
+        struct pollfd polled[] = {
+                { .fd = loop->epoll_fd, .events = POLLIN },
+                { .fd = loop->direct ? loop->direct->fd : -1, .events = POLLIN },
+        };
+
+        if (poll(polled, 2, timeout_ms) < 0)
+                return errno == EINTR ? 0 : -errno;
+        if (polled[0].revents)
+                return handle_ready(loop, polled[1].revents);
+        if (loop->direct && polled[1].revents)
+                loop->direct->handle(loop->direct, (uint32_t)polled[1].revents);
         return 0;
 }

@@ -27,6 +27,7 @@ struct event_source {
 
 struct event_loop {
         int epoll_fd;
+        struct event_source *direct; /* or NULL */
 };
 
 /* Returns 0 or negative errno. */
@@ -35,6 +36,12 @@ void event_loop_deinit(struct event_loop *loop);
 
 /* Watches source->fd for input (and what epoll always reports) until it is removed. Returns 0 or negative errno. */
 int event_add(struct event_loop *loop, struct event_source *source);
+
+/*
+ * As event_add(), for one source of the loop: it is waited for without a detour through epoll. Epoll forgets on which
+ * CPU a seccomp listener wants its reader to be woken (fs/eventpoll.c, ep_poll_callback()), poll(2) does not.
+ */
+void event_add_direct(struct event_loop *loop, struct event_source *source);
 
 /* Does nothing for a source that is not watched. To be called before its descriptor is closed. */
 void event_remove(struct event_loop *loop, struct event_source *source);

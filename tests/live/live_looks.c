@@ -2,7 +2,7 @@
 
 /*
  * Callers that cannot be looked at: the supervisor dies of it, or hangs, as with a file on an NFS server that does not
- * answer. That caller is left to the kernel, and all others are served. (Linked with --wrap=caller_open.)
+ * answer. That caller is left to the kernel, and all others are served. (Linked with --wrap=caller_check.)
  */
 
 #include <signal.h>
@@ -24,15 +24,15 @@ static struct {
         atomic_uint looks;
 } * poison;
 
-int __real_caller_open(const struct caller_self *self, pid_t tid);
-int __wrap_caller_open(const struct caller_self *self, pid_t tid);
+enum continue_reason __real_caller_check(const struct caller_self *self, pid_t tid);
+enum continue_reason __wrap_caller_check(const struct caller_self *self, pid_t tid);
 
-int __wrap_caller_open(const struct caller_self *self, pid_t tid) {
+enum continue_reason __wrap_caller_check(const struct caller_self *self, pid_t tid) {
         if (tid == poison->thread) {
                 poison->looks++;
                 (void)kill(getpid(), poison->effect == EFFECT_DEATH ? SIGKILL : SIGSTOP);
         }
-        return __real_caller_open(self, tid);
+        return __real_caller_check(self, tid);
 }
 
 /* Before the keeper is started, which shares it. */

@@ -123,6 +123,10 @@ static void test_overflow_entry(void **state) {
         assert_int_equal(journal_module(journal, "another", false), JOURNAL_MODULES - 1);
         assert_int_equal(journal_module(journal, "module7", true), 7);
         assert_string_equal(journal->modules[JOURNAL_MODULES - 1].name, "(others)");
+        for (uint32_t i = 0; i < JOURNAL_MODULES - 1; i++) {
+                (void)snprintf(name, sizeof(name), "module%u", i);
+                assert_int_equal(journal_module(journal, name, true), i);
+        }
 }
 
 static void test_count_loads(void **state) {
