@@ -13,8 +13,8 @@
 #include "util/fd.h"
 #include "util/log.h"
 
-/* Requests that are received before workers' answers are looked at again. */
-#define RECEIVE_ROUND_MAX 64
+/* After so many requests it is looked whether they come one by one, or in a crowd. */
+#define CROWD_CHECK_INTERVAL 4U
 
 /* A boot needs many loaders at once, and then none for long. */
 #define IDLE_LOADERS_KEPT 1U
@@ -66,17 +66,17 @@ static int receive_one(struct supervisor *supervisor) {
         return r;
 }
 
-/* Once there is more than one to receive, none is woken here: they would queue up for this CPU. */
+/*
+ * One at a time: whatever else is ready gets its turn, and to ask for the next one costs the same here and there. Where
+ * they come in crowds, none is woken here: they would queue up for this CPU.
+ */
 static void handle_listener(struct event_source *source, uint32_t events) {
         struct supervisor *supervisor = container_of(source, struct supervisor, listener);
-        unsigned int received = 0;
 
-        while ((received == 0 ? events : (uint32_t)notify_poll(&supervisor->notify)) & EPOLLIN) {
-                if (received > 0)
-                        notify_wake_here(&supervisor->notify, false);
-                if (receive_one(supervisor) < 0 || ++received == RECEIVE_ROUND_MAX)
-                        break;
-        }
+        if (events & EPOLLIN)
+                (void)receive_one(supervisor);
+        if ((events & EPOLLIN) && ++supervisor->received % CROWD_CHECK_INTERVAL == 0)
+                notify_wake_here(&supervisor->notify, !(notify_poll(&supervisor->notify) & EPOLLIN));
         if (events & EPOLLHUP) {
                 event_remove(&supervisor->loop, source);
                 supervisor->ended = true;
@@ -234,10 +234,8 @@ static int supervise(struct supervisor *supervisor) {
         while (!supervisor->ended || loads_in_flight(supervisor)) {
                 int timeout_ms = settle(supervisor);
                 uint64_t asleep_ns = journal_now_ns();
-                int r;
+                int r = event_dispatch(&supervisor->loop, timeout_ms);
 
-                notify_wake_here(&supervisor->notify, true);
-                r = event_dispatch(&supervisor->loop, timeout_ms);
                 if (r < 0)
                         return r;
                 supervisor->heard_ns = asleep_ns;

@@ -109,8 +109,9 @@ struct supervisor {
         int uevent_seqnum_fd;
         struct uevent_sequence uevents_seen;
         struct failures failures;
-        bool started; /* HANDOFF_START has come */
-        bool ended;   /* the tree has */
+        bool started;      /* HANDOFF_START has come */
+        bool ended;        /* the tree has */
+        uint32_t received; /* requests */
 
         struct caller_self self;
         int modules_disabled_fd;
