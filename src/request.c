@@ -376,6 +376,16 @@ static bool answer_if_missed(struct supervisor *supervisor, struct request *requ
         return true;
 }
 
+/*
+ * Whether it is live was looked at when it came, so a failure that still stands may be given out without another look.
+ * Before the kernel is asked, there is one.
+ */
+static bool answer_if_known(struct supervisor *supervisor, struct request *request) {
+        if (request->comes_back)
+                return answer_if_live(supervisor, request) || answer_if_remembered(supervisor, request);
+        return answer_if_remembered(supervisor, request) || answer_if_live(supervisor, request);
+}
+
 /* Everything is known. */
 static void decide(struct supervisor *supervisor, struct request *request, const char *params, uint32_t length) {
         bool image = request->call == CALL_INIT_MODULE;
@@ -387,7 +397,7 @@ static void decide(struct supervisor *supervisor, struct request *request, const
                 enter_table(supervisor, request, params, length);
         else if (request->comes_back && answer_if_missed(supervisor, request))
                 return;
-        else if (!answer_if_live(supervisor, request) && !answer_if_remembered(supervisor, request))
+        else if (!answer_if_known(supervisor, request))
                 enter_table(supervisor, request, params, length);
 }
 
