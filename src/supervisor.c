@@ -51,7 +51,15 @@ static void sweep_sometimes(struct supervisor *supervisor) {
         supervisor->swept_ns = journal_now_ns();
 }
 
-static int receive_one(struct supervisor *supervisor) {
+/*
+ * Are there callers beside the one that was just received? Then none is woken on this CPU: they would queue up for it.
+ */
+static void look_for_crowd(struct supervisor *supervisor) {
+        if (supervisor->received++ % CROWD_CHECK_INTERVAL == 0)
+                notify_wake_here(&supervisor->notify, !(notify_poll(&supervisor->notify) & EPOLLIN));
+}
+
+static void receive_one(struct supervisor *supervisor) {
         struct journal_request *slot;
         int r = notify_receive(&supervisor->notify, &slot);
 
@@ -60,23 +68,19 @@ static int receive_one(struct supervisor *supervisor) {
                 r = notify_receive(&supervisor->notify, &slot);
         }
         if (r == NOTIFY_E_FULL)
-                return notify_receive_and_continue(&supervisor->notify, CONTINUE_NO_SLOT);
-        if (r == 0)
-                request_begin(supervisor, slot);
-        return r;
+                (void)notify_receive_and_continue(&supervisor->notify, CONTINUE_NO_SLOT);
+        if (r != 0)
+                return;
+        look_for_crowd(supervisor);
+        request_begin(supervisor, slot);
 }
 
-/*
- * One at a time: whatever else is ready gets its turn, and to ask for the next one costs the same here and there. Where
- * they come in crowds, none is woken here: they would queue up for this CPU.
- */
+/* One at a time: whatever else is ready gets its turn, and to ask for the next one costs the same here and there. */
 static void handle_listener(struct event_source *source, uint32_t events) {
         struct supervisor *supervisor = container_of(source, struct supervisor, listener);
 
         if (events & EPOLLIN)
-                (void)receive_one(supervisor);
-        if ((events & EPOLLIN) && ++supervisor->received % CROWD_CHECK_INTERVAL == 0)
-                notify_wake_here(&supervisor->notify, !(notify_poll(&supervisor->notify) & EPOLLIN));
+                receive_one(supervisor);
         if (events & EPOLLHUP) {
                 event_remove(&supervisor->loop, source);
                 supervisor->ended = true;
