@@ -161,6 +161,7 @@ static void answer_joiner(struct supervisor *supervisor, struct request *request
                 return;
         }
         counters->joined++;
+        request->answer = TRACE_JOINED;
         counters->bytes_saved += request->file.size;
         request_answer(supervisor, request, result->error);
 }
@@ -170,6 +171,7 @@ static void answer(struct supervisor *supervisor, struct request *request, const
 
         if (request->dedup.outcome == DEDUP_EXISTS) {
                 counters->behind++;
+                request->answer = TRACE_BEHIND;
                 counters->bytes_saved += request->file.size;
                 request->may_miss = false; /* it would get the same again */
                 request_answer(supervisor, request, EEXIST);
@@ -243,6 +245,7 @@ void load_lost(struct supervisor *supervisor, struct load *load) {
         error = state == MODULE_LIVE ? 0 : EBUSY;
         count_made_up(supervisor, load);
         journal_count_load(&supervisor->journal->modules[load->module], error, 0, load->dedup.key.file.size);
+        tracing_load(supervisor, load, error, 0);
         load_complete(supervisor, load, JOB_DONE, error, CONTINUE_NOT);
 }
 
@@ -268,6 +271,7 @@ static void take_answer(struct supervisor *supervisor, struct load *load, struct
                 count_made_up(supervisor, load);
                 journal_count_load(&supervisor->journal->modules[load->module], job_answer->error,
                                    job_answer->duration_ns, load->dedup.key.file.size);
+                tracing_load(supervisor, load, job_answer->error, job_answer->duration_ns);
                 remember_result(supervisor, load, job_answer->error);
         }
         load_complete(supervisor, load, job_answer->status, job_answer->error, CONTINUE_LOADER_REFUSED);

@@ -147,27 +147,42 @@ static bool send_answer(struct notify *notify, const struct journal_request *req
         return true;
 }
 
-static bool answer_and_free(struct notify *notify, struct journal_request *request, int error, uint32_t flags) {
+static void tell_end(struct notify *notify, const struct journal_request *request,
+                     const struct notify_outcome *outcome) {
+        if (notify->ended)
+                notify->ended(notify, request, outcome);
+}
+
+static bool answer_and_free(struct notify *notify, struct journal_request *request, int error,
+                            enum continue_reason reason) {
         struct journal_header *header = &notify->journal->header;
         bool taken;
 
         __atomic_store_n(&request->answering, 1, __ATOMIC_RELEASE);
-        taken = send_answer(notify, request, error, flags);
+        taken = send_answer(notify, request, error, reason != CONTINUE_NOT ? SECCOMP_USER_NOTIF_FLAG_CONTINUE : 0);
         if (taken)
                 header->answered++;
         else
                 header->gone++;
+        tell_end(notify, request,
+                 &(struct notify_outcome){ .answered = true, .taken = taken, .reason = reason, .error = error });
         slot_free(notify, request);
         return taken;
 }
 
+static void free_gone(struct notify *notify, struct journal_request *request) {
+        notify->journal->header.gone++;
+        tell_end(notify, request, &(struct notify_outcome){ .answered = false });
+        slot_free(notify, request);
+}
+
 bool notify_answer(struct notify *notify, struct journal_request *request, int error) {
-        return answer_and_free(notify, request, error, 0);
+        return answer_and_free(notify, request, error, CONTINUE_NOT);
 }
 
 bool notify_continue(struct notify *notify, struct journal_request *request, enum continue_reason reason) {
         notify->journal->header.continued[reason]++;
-        return answer_and_free(notify, request, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
+        return answer_and_free(notify, request, 0, reason);
 }
 
 void notify_release(struct notify *notify, struct journal_request *request) {
@@ -176,8 +191,7 @@ void notify_release(struct notify *notify, struct journal_request *request) {
                 (void)notify_continue(notify, request, CONTINUE_INTERNAL);
                 return;
         }
-        notify->journal->header.gone++;
-        slot_free(notify, request);
+        free_gone(notify, request);
 }
 
 static int compare_order(const void *a, const void *b) {
@@ -203,8 +217,7 @@ void notify_recover(struct notify *notify, void (*found)(struct journal_request 
                         continue;
                 if (!notify_is_waiting(notify, request) && !may_have_missed(request)) {
                         /* or its answer was given, and not counted any more */
-                        notify->journal->header.gone++;
-                        slot_free(notify, request);
+                        free_gone(notify, request);
                         continue;
                 }
                 /* what was not committed was the last to be received */

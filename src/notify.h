@@ -18,11 +18,22 @@ enum {
         NOTIFY_E_FULL,      /* no slot is free */
 };
 
+/* How a request ended. */
+struct notify_outcome {
+        bool answered;               /* if not, its requester had gone before anything was sent */
+        bool taken;                  /* the kernel took the answer */
+        enum continue_reason reason; /* other than CONTINUE_NOT: it was left to the kernel */
+        int error;                   /* 0 or a positive errno */
+};
+
 struct notify {
         struct journal *journal;
         int listener;             /* owned; -1: none yet */
         bool wakes_here;          /* see notify_wake_here() */
         bool wakes_anywhere_only; /* this kernel cannot do otherwise */
+        /* for a trace, or NULL: called once for each request, before its slot is free */
+        void (*ended)(struct notify *notify, const struct journal_request *request,
+                      const struct notify_outcome *outcome);
         uint32_t free_count;
         uint32_t free_slots[JOURNAL_REQUESTS];
 };

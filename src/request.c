@@ -36,6 +36,8 @@ static void request_end(struct supervisor *supervisor, struct request *request) 
         inspect_cancel(supervisor, request);
         list_remove(&request->by_thread);
         request->memory_fd = fd_close(request->memory_fd);
+        free(request->path);
+        request->path = NULL;
         request->state = REQUEST_NONE;
         request->slot = NULL;
 }
@@ -143,6 +145,8 @@ static enum continue_reason look_at_file(struct supervisor *supervisor, struct r
                 return reason;
         request->file = file.identity;
         request->settled = file.settled;
+        if (supervisor->trace.fd >= 0)
+                tracing_file(supervisor, request, tid, number);
         counted = name_file(supervisor, request, tid, number);
         request->module = journal_module(supervisor->journal, counted, request->name[0] != '\0');
         count_request(supervisor, request);
@@ -183,6 +187,7 @@ static bool answer_if_live(struct supervisor *supervisor, struct request *reques
         if (request->name[0] == '\0' || module_sysfs_state(&supervisor->sysfs, request->name) != MODULE_LIVE)
                 return false;
         counters->live++;
+        request->answer = TRACE_LIVE;
         counters->bytes_saved += request->file.size;
         request_answer(supervisor, request, EEXIST);
         return true;
@@ -420,6 +425,7 @@ static void give_shared_failure(struct supervisor *supervisor, struct request *r
                 counters->remembered++;
         else
                 counters->joined++;
+        request->answer = request->shared_remembered ? TRACE_REMEMBERED : TRACE_JOINED;
         counters->bytes_saved += request->file.size;
         request_answer(supervisor, request, request->shared_error);
 }

@@ -199,6 +199,7 @@ static void supervisor_deinit(struct supervisor *supervisor) {
         remember_deinit(supervisor);
         missed_deinit(supervisor);
         notify_deinit(&supervisor->notify);
+        tracing_deinit(supervisor);
         event_loop_deinit(&supervisor->loop);
         caller_self_deinit(&supervisor->self);
         module_index_deinit(&supervisor->index);
@@ -258,6 +259,7 @@ int supervisor_run_consume_fd(const struct supervisor_config *config, struct jou
         int r;
 
         if (!supervisor) {
+                fd_close(config->trace_fd);
                 fd_close(keeper_fd);
                 return -ENOMEM;
         }
@@ -272,6 +274,7 @@ int supervisor_run_consume_fd(const struct supervisor_config *config, struct jou
                 (struct event_source){ .handle = handle_listener, .priority = EVENT_PRIORITY_REQUESTS, .fd = -1 };
         supervisor->uevents.fd = -1;
         supervisor->uevent_seqnum_fd = -1;
+        tracing_init_consume_fd(supervisor, config->trace_fd);
         failures_init(&supervisor->failures, config->failure_ttl_ns);
         dedup_table_init(&supervisor->table);
         missed_init(supervisor);

@@ -11,6 +11,7 @@
  *   missed.c    results that their callers missed, for when they come back
  *   load.c      the life of a load: queued, sent to a loader, complete
  *   recover.c   what an earlier supervisor left behind
+ *   tracing.c   what the tracer is told, if there is one
  */
 
 #include <stdbool.h>
@@ -26,6 +27,7 @@
 #include "module/sysfs.h"
 #include "notify.h"
 #include "pool.h"
+#include "trace.h"
 #include "uevent_sequence.h"
 #include "util/event.h"
 #include "util/list.h"
@@ -70,6 +72,8 @@ struct request {
         bool settled;                /* else the file may still change without another identity */
         char name[MODULE_NAME_SIZE]; /* empty: it has none */
         uint32_t module;             /* its counters, or NO_MODULE */
+        char *path;                  /* for a trace, owned; NULL: there is none, or it is not known */
+        enum trace_answer answer;    /* for a trace: how it is answered, if it is */
 
         struct module_key key;   /* once all of it is known */
         uint64_t shared_hash[2]; /* of the image that was loaded, and failed with */
@@ -119,6 +123,7 @@ struct supervisor {
         struct module_sysfs sysfs;
 
         struct notify notify;
+        struct trace trace;
         struct dedup_table table;
         struct pool loaders;
         struct pool inspectors;
@@ -141,6 +146,7 @@ struct supervisor {
 struct supervisor_config {
         const struct kernel_interface *kernel;
         uint64_t failure_ttl_ns; /* how long failures are remembered; 0: not at all */
+        int trace_fd;            /* the pipe to the tracer, taken over; -1: there is none */
 };
 
 /*
@@ -315,3 +321,17 @@ bool loads_in_flight(const struct supervisor *supervisor);
 
 /* Takes over what the journal holds. Once, when all loaders were handed over, and before anything is received. */
 void supervisor_recover(struct supervisor *supervisor);
+
+/* tracing.c */
+
+/* Takes the pipe to the tracer over; -1: nothing is traced. */
+void tracing_init_consume_fd(struct supervisor *supervisor, int fd);
+
+/* Closes it. */
+void tracing_deinit(struct supervisor *supervisor);
+
+/* The file of a request is known: its path is kept for the trace. Only if there is one. */
+void tracing_file(struct supervisor *supervisor, struct request *request, pid_t tid, int number);
+
+/* A load was performed: `error` 0 or a positive errno. */
+void tracing_load(struct supervisor *supervisor, const struct load *load, int error, uint64_t duration_ns);

@@ -31,7 +31,7 @@
 #define JOURNAL_SLOT_SIZE 256U
 #define JOURNAL_NO_LOAD UINT32_MAX
 
-/* Why a request was left to the kernel. The names stand in src/observe/report.c and docs/report.md. */
+/* Why a request was left to the kernel. The names stand in src/observe/names.c and docs/report.md. */
 enum continue_reason {
         CONTINUE_NOT = 0,
         CONTINUE_UNKNOWN_CALL,    /* an architecture or system call that we did not ask for */
@@ -134,7 +134,8 @@ struct journal_header {
         uint64_t gone;      /* requesters that had gone before their reply */
         uint64_t recovered; /* requests and loads taken over from a supervisor that died */
         uint64_t loader_deaths;
-        uint64_t bypassed; /* 1: the keeper answers, since the supervisor could not be kept alive */
+        uint64_t bypassed;      /* 1: the keeper answers, since the supervisor could not be kept alive */
+        uint64_t trace_dropped; /* events that the tracer was too slow for */
         uint64_t continued[CONTINUE_REASONS];
 };
 

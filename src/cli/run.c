@@ -14,6 +14,7 @@ enum {
         OPTION_FAILURE_TTL,
         OPTION_ON_ERROR,
         OPTION_REPORT,
+        OPTION_TRACE,
         OPTION_WAIT,
 };
 
@@ -50,6 +51,15 @@ static int parse_report(const char *file, const char **ret) {
         return 0;
 }
 
+static int parse_trace(const char *file, const char **ret) {
+        /* where others would take "-" for stdout, nobody could write a trace */
+        if (file[0] == '\0' || strcmp(file, "-") == 0)
+                return cli_usage_error(&cli_run, "--trace=FILE needs the name of a file");
+
+        *ret = file;
+        return 0;
+}
+
 /* Returns 0, or the exit status of a usage error. */
 static int parse(int argc, char **argv, struct launch_config *config, bool *ret_help) {
         static const struct option options[] = {
@@ -57,6 +67,7 @@ static int parse(int argc, char **argv, struct launch_config *config, bool *ret_
                 { "failure-ttl", required_argument, NULL, OPTION_FAILURE_TTL },
                 { "on-error", required_argument, NULL, OPTION_ON_ERROR },
                 { "report", optional_argument, NULL, OPTION_REPORT },
+                { "trace", required_argument, NULL, OPTION_TRACE },
                 { "wait", no_argument, NULL, OPTION_WAIT },
                 { 0 },
         };
@@ -78,6 +89,9 @@ static int parse(int argc, char **argv, struct launch_config *config, bool *ret_
                         break;
                 case OPTION_REPORT:
                         r = parse_report(optarg, &config->report);
+                        break;
+                case OPTION_TRACE:
+                        r = parse_trace(optarg, &config->trace);
                         break;
                 case OPTION_WAIT:
                         config->wait = true;
@@ -127,6 +141,7 @@ const struct cli_command cli_run = {
                    "  --report         when COMMAND and all it started have ended, print a table of the\n"
                    "                   modules on stderr\n"
                    "  --report=FILE    the same as JSON in FILE\n"
+                   "  --trace=FILE     write each request and load to FILE, for Perfetto and modgate-storm\n"
                    "  --wait           stay, as COMMAND's parent, until all it started has ended; exit as\n"
                    "                   COMMAND did, with 128 + the signal's number if one killed it.\n"
                    "                   SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 are handed on\n"

@@ -16,6 +16,7 @@ static void continue_found(struct journal_request *request, void *context) {
 
 void bypass_take_over(struct keeper *keeper) {
         notify_init_consume_fd(&keeper->notify, keeper->journal, keeper->listener);
+        tracing_bypass(keeper);
         notify_recover(&keeper->notify, continue_found, keeper);
 }
 

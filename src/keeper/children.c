@@ -16,22 +16,32 @@
 #include "util/log.h"
 #include "util/title.h"
 
+/* 0 and 1 are /dev/null, 2 is stderr. */
+#define FIRST_KEPT 3
+
 static const char *const worker_titles[WORKER_KINDS] = {
         [WORKER_LOADER] = "modgate-loader",
         [WORKER_INSPECTOR] = "modgate-inspect",
 };
 
-pid_t keeper_fork(const char *title, int keep_socket) {
+/* Out of the way first: one of them may have the number that another one is to get. */
+static void keep_only(const int *keep, unsigned int count) {
+        int moved[KEPT_MAX];
+
+        for (unsigned int i = 0; i < count; i++)
+                moved[i] = fcntl(keep[i], F_DUPFD_CLOEXEC, FIRST_KEPT + KEPT_MAX);
+        for (unsigned int i = 0; i < count; i++)
+                (void)dup3(moved[i], (int)(FIRST_KEPT + i), O_CLOEXEC);
+        (void)close_range(FIRST_KEPT + count, ~0U, 0);
+}
+
+pid_t keeper_fork(const char *title, const int *keep, unsigned int count) {
         pid_t pid = fork();
 
         if (pid != 0)
                 return pid;
         title_set(title);
-        /* 0 and 1 are /dev/null; the one socket becomes 3 */
-        if (keep_socket >= 0 && (dup3(keep_socket, 3, O_CLOEXEC) >= 0 || keep_socket == 3))
-                (void)close_range(4, ~0U, 0);
-        else
-                (void)close_range(3, ~0U, 0);
+        keep_only(keep, count);
         return 0;
 }
 
@@ -50,7 +60,7 @@ int worker_fork(struct keeper *keeper, enum worker_kind kind, uint32_t index) {
 
         if (r < 0)
                 return r;
-        pid = keeper_fork(worker_titles[kind], theirs);
+        pid = keeper_fork(worker_titles[kind], &theirs, 1);
         if (pid < 0)
                 return -errno;
         if (pid == 0) {

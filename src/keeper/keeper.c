@@ -39,6 +39,8 @@ static void reap(struct keeper *keeper) {
                         supervisor_replace(keeper);
                 else if (pid == keeper->reporter)
                         keeper->reporter = 0;
+                else if (pid == keeper->tracer)
+                        tracing_lose(keeper);
                 else
                         worker_reaped(keeper, pid);
         }

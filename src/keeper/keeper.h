@@ -15,6 +15,7 @@ struct keeper_config {
         const struct kernel_interface *kernel;
         uint64_t failure_ttl_ns; /* how long failures are remembered; 0: not at all */
         const char *report; /* NULL: none; "-": a table on stderr at the end; else the absolute path of a JSON file */
+        const char *trace;  /* NULL: none; else the absolute path of its file */
 };
 
 /*

@@ -10,6 +10,7 @@
  *   supervision.c  the supervisor's life: started, equipped, watched, replaced
  *   bypass.c       answers CONTINUE when there is no supervisor
  *   reports.c      the process that writes the report
+ *   tracing.c      the process that writes the trace
  */
 
 #include <stdbool.h>
@@ -20,9 +21,13 @@
 #include "modgate/handoff.h"
 #include "modgate/journal.h"
 #include "notify.h"
+#include "trace.h"
 
 /* A supervisor that dies so often within DEATHS_WINDOW_NS is not started again. */
 #define DEATHS_MAX 5U
+
+/* The most descriptors that a child needs, beside the standard ones. */
+#define KEPT_MAX 3
 
 struct child {
         pid_t pid;  /* 0: none */
@@ -54,6 +59,9 @@ struct keeper {
 
         pid_t reporter;
         uint64_t reported; /* what the last report knew of, see reports.c */
+
+        pid_t tracer;
+        struct trace trace;
 };
 
 /* keeper.c */
@@ -69,8 +77,11 @@ bool keeper_tree_has_ended(const struct keeper *keeper);
 
 /* children.c */
 
-/* As fork(). The child has that title, and of our descriptors only 0 to 2, and `keep_socket` (-1: none) as 3. */
-pid_t keeper_fork(const char *title, int keep_socket);
+/*
+ * As fork(). The child has that title, and of our descriptors only 0 to 2, and the `count` (KEPT_MAX at most) of `keep`
+ * as 3, 4 and so on.
+ */
+pid_t keeper_fork(const char *title, const int *keep, unsigned int count);
 
 /* Forks a worker. Returns 0 or negative errno. */
 int worker_fork(struct keeper *keeper, enum worker_kind kind, uint32_t index);
@@ -124,6 +135,9 @@ void bypass_receive(struct notify *notify);
 
 /* reports.c */
 
+/* Waits until a child that writes has ended, but not for a dead disk or terminal. Then `*pid` is 0. */
+void keeper_await(pid_t *pid);
+
 /* Is the report a file, and not a table at the end? */
 bool report_is_file(const struct keeper *keeper);
 
@@ -135,3 +149,20 @@ void report_refresh(struct keeper *keeper);
 
 /* The last one. Waits until it is written, but not for a dead disk or terminal. */
 void report_finish(struct keeper *keeper);
+
+/* tracing.c */
+
+/*
+ * Makes the trace's file and forks the tracer, if there is to be one. Before privileges are given up. Returns 0 or
+ * negative errno, and has said what is wrong.
+ */
+int tracing_start(struct keeper *keeper);
+
+/* The tracer has ended before its time. */
+void tracing_lose(struct keeper *keeper);
+
+/* What the keeper answers itself goes into the trace too. */
+void tracing_bypass(struct keeper *keeper);
+
+/* Nothing more is told. Waits until all of it is written. */
+void tracing_finish(struct keeper *keeper);

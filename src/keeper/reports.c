@@ -15,7 +15,7 @@
 #include "privilege.h"
 #include "util/log.h"
 
-/* How long the end of the tree waits for a report. */
+/* How long the end of the tree waits for a report, or a trace. */
 #define REPORT_LIMIT_NS (10 * 1000000000ULL)
 
 /* A count that moves whenever there is something new to report. */
@@ -56,7 +56,7 @@ static _Noreturn void report(const struct keeper *keeper) {
 
 /* In a process of its own: writing may take as long as it likes. */
 static void report_fork(struct keeper *keeper) {
-        pid_t pid = keeper_fork("modgate-report", -1);
+        pid_t pid = keeper_fork("modgate-report", NULL, 0);
 
         if (pid == 0)
                 report(keeper);
@@ -70,19 +70,18 @@ void report_refresh(struct keeper *keeper) {
 }
 
 /* Whoever waits for the end of the tree does not wait for a dead disk or terminal. */
-static void report_await(struct keeper *keeper) {
+void keeper_await(pid_t *pid) {
         uint64_t start = journal_now_ns();
 
-        while (keeper->reporter > 0 && waitpid(keeper->reporter, NULL, WNOHANG) == 0 &&
-               journal_now_ns() - start < REPORT_LIMIT_NS)
+        while (*pid > 0 && waitpid(*pid, NULL, WNOHANG) == 0 && journal_now_ns() - start < REPORT_LIMIT_NS)
                 (void)poll(NULL, 0, 10);
-        keeper->reporter = 0;
+        *pid = 0;
 }
 
 void report_finish(struct keeper *keeper) {
         if (!keeper->config.report)
                 return;
-        report_await(keeper);
+        keeper_await(&keeper->reporter);
         report_fork(keeper);
-        report_await(keeper);
+        keeper_await(&keeper->reporter);
 }

@@ -80,8 +80,8 @@ static int give_up_privileges(const struct keeper *keeper) {
         /* so that our children can empty their bounding sets */
         if (privilege_has(CAP_SETPCAP))
                 keep[count++] = CAP_SETPCAP;
-        /* the report may be in a directory of somebody else's; only the process that writes it raises this */
-        if (report_is_file(keeper) && privilege_has(CAP_DAC_OVERRIDE))
+        /* report and trace may be in a directory of somebody else's; only the processes that write them raise this */
+        if ((report_is_file(keeper) || keeper->config.trace) && privilege_has(CAP_DAC_OVERRIDE))
                 keep[count++] = CAP_DAC_OVERRIDE;
         return privilege_keep(keep, count, false);
 }
@@ -110,6 +110,9 @@ static int keeper_init(struct keeper *keeper) {
         if (r < 0)
                 return r;
         open_uevents(keeper);
+        r = tracing_start(keeper);
+        if (r < 0)
+                return r;
         r = check(give_up_privileges(keeper), "give up its privileges");
         if (r < 0)
                 return r;
@@ -127,14 +130,16 @@ static struct keeper *keeper_new(const struct keeper_config *config, int launche
         if (!keeper)
                 return NULL;
         keeper->config = *config;
-        /* it may be one of the program's arguments, which are overwritten by our title */
+        /* they may be among the program's arguments, which are overwritten by our title */
         keeper->config.report = config->report ? strdup(config->report) : NULL;
-        if (config->report && !keeper->config.report) {
+        keeper->config.trace = config->trace ? strdup(config->trace) : NULL;
+        if ((config->report && !keeper->config.report) || (config->trace && !keeper->config.trace)) {
                 free(keeper);
                 return NULL;
         }
         keeper->launcher = launcher;
         keeper->signals = keeper->listener = keeper->supervisor_socket = keeper->uevents = -1;
+        keeper->trace.fd = -1;
         keeper->notify.listener = -1;
         for (enum worker_kind kind = 0; kind < WORKER_KINDS; kind++)
                 for (uint32_t i = 0; i < LOADERS_MAX; i++)
@@ -149,6 +154,7 @@ static void keeper_run(void *context) {
 
         if (r == 0) {
                 keeper_loop(keeper);
+                tracing_finish(keeper);
                 if (keeper->listener >= 0)
                         report_finish(keeper);
         }

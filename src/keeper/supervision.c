@@ -29,13 +29,14 @@ int supervisor_start(struct keeper *keeper) {
         if (r < 0)
                 return r;
         (void)setsockopt(ours, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
-        pid = keeper_fork("modgate-superv", theirs);
+        pid = keeper_fork("modgate-superv", (const int[]){ theirs, keeper->trace.fd }, keeper->trace.fd >= 0 ? 2 : 1);
         if (pid < 0)
                 return -errno;
         if (pid == 0) {
                 struct supervisor_config config = {
                         .kernel = keeper->config.kernel,
                         .failure_ttl_ns = keeper->uevents >= 0 ? keeper->config.failure_ttl_ns : 0,
+                        .trace_fd = keeper->trace.fd >= 0 ? 4 : -1,
                 };
 
                 r = supervisor_run_consume_fd(&config, keeper->journal, 3);

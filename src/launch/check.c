@@ -77,7 +77,7 @@ static int make_absolute(const char *path, char **ret) {
         return 0;
 }
 
-/* The report is renamed into its place, so it is the directory that must be writable. `path` is absolute. */
+/* Both files are renamed into their place, so it is the directory that must be writable. `path` is absolute. */
 static int check_directory_of(const char *path) {
         size_t length = (size_t)(strrchr(path, '/') - path);
         char *directory = strndup(path, length > 0 ? length : 1);
@@ -112,41 +112,43 @@ static int check_replaceable(const char *path) {
         return S_ISREG(status.st_mode) ? 0 : -EEXIST;
 }
 
-int check_report(const char *path, char **ret, struct problem *problem) {
+static int check_file(const char *what, const char *path, char **ret, struct problem *problem) {
         char *absolute = NULL;
-        int r;
+        int r = make_absolute(path, &absolute);
 
-        if (!path) {
-                *ret = NULL;
+        if (r == 0)
+                r = check_directory_of(absolute);
+        if (r == 0)
+                r = check_replaceable(absolute);
+        if (r == 0) {
+                *ret = absolute;
                 return 0;
         }
 
-        if (strcmp(path, "-") == 0) {
-                absolute = strdup(path);
-                r = absolute ? 0 : -ENOMEM;
-        } else {
-                r = make_absolute(path, &absolute);
-                if (r == 0)
-                        r = check_directory_of(absolute);
-                if (r == 0)
-                        r = check_replaceable(absolute);
-        }
-
-        if (r < 0) {
-                free(absolute);
-                if (r == -EEXIST)
-                        return problem_set(
-                                problem, r,
-                                "cannot write the report %s: it is not an ordinary file, and the report would "
-                                "take its place; name another file",
-                                path);
+        free(absolute);
+        if (r == -EEXIST)
                 return problem_set(problem, r,
-                                   "cannot write the report %s: %s; name a file in a directory that exists and is "
-                                   "writable",
-                                   path, strerror(-r));
-        }
+                                   "cannot write the %s %s: it is not an ordinary file, and the %s would take its "
+                                   "place; name another file",
+                                   what, path, what);
+        return problem_set(problem, r,
+                           "cannot write the %s %s: %s; name a file in a directory that exists and is writable", what,
+                           path, strerror(-r));
+}
 
-        *ret = absolute;
+int check_report(const char *path, char **ret, struct problem *problem) {
+        if (path && strcmp(path, "-") != 0)
+                return check_file("report", path, ret, problem);
+
+        *ret = path ? strdup(path) : NULL;
+        return path && !*ret ? problem_set(problem, -ENOMEM, "no memory for a name") : 0;
+}
+
+int check_trace(const char *path, char **ret, struct problem *problem) {
+        if (path)
+                return check_file("trace", path, ret, problem);
+
+        *ret = NULL;
         return 0;
 }
 

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * What must hold before anything is started: privilege, kernel, /proc, and where the report goes.
+ * What must hold before anything is started: privilege, kernel, /proc, and where report and trace go.
  */
 
 #include <stdbool.h>
@@ -23,6 +23,9 @@ bool check_command_line_has(const char *text, const char *word);
  * "-" are no files: they give NULL and "-". Returns 0, or negative errno with a problem.
  */
 int check_report(const char *path, char **ret, struct problem *problem);
+
+/* The same of the trace's file; NULL: there is none. */
+int check_trace(const char *path, char **ret, struct problem *problem);
 
 /*
  * That this process may load modules and install a filter without no_new_privs, and that the kernel has what modgate

@@ -32,6 +32,7 @@ struct launch {
         const struct launch_config *config;
         char *path;   /* of COMMAND */
         char *report; /* absolute */
+        char *trace;  /* absolute */
         struct sock_filter *program;
         unsigned short program_count;
         int keeper;  /* socket, or -1 */
@@ -42,6 +43,7 @@ static void launch_end(struct launch *launch) {
         launch->standin = fd_close(launch->standin);
         launch->keeper = fd_close(launch->keeper);
         free(launch->program);
+        free(launch->trace);
         free(launch->report);
         free(launch->path);
 }
@@ -84,6 +86,14 @@ static int prepare(struct launch *launch, struct problem *problem) {
         if (r < 0)
                 return r;
 
+        r = check_trace(config->trace, &launch->trace, problem);
+        if (r < 0)
+                return r;
+
+        if (launch->trace && launch->report && strcmp(launch->trace, launch->report) == 0)
+                return problem_set(problem, -EINVAL, "report and trace cannot both be %s: name two files",
+                                   launch->trace);
+
         r = check_environment(problem);
         if (r < 0)
                 return r;
@@ -94,7 +104,8 @@ static int prepare(struct launch *launch, struct problem *problem) {
 
         r = keeper_start(&(struct keeper_config){ .kernel = config->kernel,
                                                   .failure_ttl_ns = config->failure_ttl_s * 1000000000ULL,
-                                                  .report = launch->report },
+                                                  .report = launch->report,
+                                                  .trace = launch->trace },
                          &launch->keeper);
         if (r < 0)
                 return problem_set(problem, r,

@@ -29,6 +29,7 @@ struct launch_config {
         unsigned int failure_ttl_s; /* how long failures are remembered; 0: not at all */
         bool wait;                  /* stay, until the whole tree has ended; exit as COMMAND did */
         const char *report;         /* as in struct keeper_config, but the path may be relative */
+        const char *trace;          /* the same */
 };
 
 /* Returns only if COMMAND was not executed in this process, or with `wait`: the exit status. */

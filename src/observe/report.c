@@ -10,42 +10,13 @@
 #include <unistd.h>
 
 #include "journal.h"
+#include "observe/names.h"
 #include "util/fd.h"
 
 #define REPORT_SCHEMA "modgate.report/1"
 
-static const char *const reason_names[CONTINUE_REASONS] = {
-        [CONTINUE_NOT] = "none",
-        [CONTINUE_UNKNOWN_CALL] = "unknown-call",
-        [CONTINUE_IMAGE] = "image-not-understood",
-        [CONTINUE_DISABLED] = "modules-disabled",
-        [CONTINUE_NO_PID] = "caller-not-visible",
-        [CONTINUE_CALLER_GONE] = "caller-gone",
-        [CONTINUE_NO_CAPABILITY] = "no-capability",
-        [CONTINUE_USER_NAMESPACE] = "other-user-namespace",
-        [CONTINUE_LABEL] = "other-security-label",
-        [CONTINUE_FD] = "bad-descriptor",
-        [CONTINUE_NOT_REGULAR] = "not-a-regular-file",
-        [CONTINUE_FLAGS] = "unknown-flags",
-        [CONTINUE_MEMORY] = "memory-unreadable",
-        [CONTINUE_PARAMS_TOO_LONG] = "parameters-too-long",
-        [CONTINUE_INSPECTOR] = "no-inspector",
-        [CONTINUE_NO_SLOT] = "no-slot",
-        [CONTINUE_NO_LOADER] = "no-loader",
-        [CONTINUE_LOADER_REFUSED] = "loader-refused",
-        [CONTINUE_NOT_LOOKED_AT] = "not-looked-at",
-        [CONTINUE_INTERNAL] = "internal",
-        [CONTINUE_BYPASS] = "bypass",
-};
-
 static void add_count(struct json_object *object, const char *name, uint64_t count) {
         (void)json_object_object_add(object, name, json_object_new_uint64(count));
-}
-
-static const char *error_name(int error) {
-        const char *name = strerrorname_np(error);
-
-        return name ? name : "unknown";
 }
 
 static struct json_object *results_json(const struct journal_module *module) {
@@ -54,7 +25,7 @@ static struct json_object *results_json(const struct journal_module *module) {
         if (module->loaded > 0)
                 add_count(results, "ok", module->loaded);
         for (unsigned int i = 0; i < JOURNAL_ERRNOS && module->failures[i].error != 0; i++)
-                add_count(results, error_name(module->failures[i].error), module->failures[i].count);
+                add_count(results, name_of_error(module->failures[i].error), module->failures[i].count);
         if (module->other_failures > 0)
                 add_count(results, "other", module->other_failures);
         return results;
@@ -130,7 +101,7 @@ static struct json_object *continued_json(const struct journal *journal) {
 
         for (enum continue_reason reason = CONTINUE_NOT + 1; reason < CONTINUE_REASONS; reason++)
                 if (journal->header.continued[reason] > 0)
-                        add_count(object, reason_names[reason], journal->header.continued[reason]);
+                        add_count(object, name_of_reason(reason), journal->header.continued[reason]);
         return object;
 }
 
@@ -195,7 +166,7 @@ static void results_text(const struct journal_module *module, char *text, size_t
                 used = (size_t)snprintf(text, size, "%llu ok", (unsigned long long)module->loaded);
         for (unsigned int i = 0; i < JOURNAL_ERRNOS && module->failures[i].error != 0 && used < size; i++)
                 used += (size_t)snprintf(text + used, size - used, "%s%u %s", used > 0 ? ", " : "",
-                                         module->failures[i].count, error_name(module->failures[i].error));
+                                         module->failures[i].count, name_of_error(module->failures[i].error));
         if (module->other_failures > 0 && used < size)
                 (void)snprintf(text + used, size - used, ", %llu other", (unsigned long long)module->other_failures);
 }
@@ -233,5 +204,5 @@ void report_write_table(const struct journal *journal, FILE *stream) {
         for (enum continue_reason reason = CONTINUE_NOT + 1; reason < CONTINUE_REASONS; reason++)
                 if (header->continued[reason] > 0)
                         fprintf(stream, "left to the kernel: %llu (%s)\n",
-                                (unsigned long long)header->continued[reason], reason_names[reason]);
+                                (unsigned long long)header->continued[reason], name_of_reason(reason));
 }

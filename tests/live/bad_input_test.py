@@ -7,6 +7,7 @@ What the launcher does when something is wrong, and what it must leave alone whe
 running kernel, as root; no module is loaded.
 """
 
+import json
 import os
 import pty
 import re
@@ -115,10 +116,12 @@ class Usage(Test):
         self.check('run', '--on-error', says="unknown or incomplete option '--on-error'")
         self.check('run', '--on-error=maybe', 'true', says="--on-error is exec or fail, not 'maybe'")
         self.check('run', '--report=', 'true', says='--report= needs a file name')
+        self.check('run', '--trace=', 'true', says='--trace=FILE needs the name of a file')
+        self.check('run', '--trace=-', 'true', says='--trace=FILE needs the name of a file')
+        self.check('run', '--trace', says="unknown or incomplete option '--trace'")
 
     def test_later_features_are_not_there(self):
-        for option in ('--attach', '--trace=x'):
-            self.check('run', option, 'true', says=f"unknown or incomplete option '{option}'")
+        self.check('run', '--attach', 'true', says="unknown or incomplete option '--attach'")
 
     def test_failure_ttl(self):
         for value in ('', 'x', '-1', '1.5', '3601', '99999999999999999999'):
@@ -178,10 +181,11 @@ class Command(Test):
 class Environment(Test):
     """Each thing that may be wrong, before the filter is on: 125 and one line, or the line and COMMAND bare."""
 
-    def check(self, wrapper, says, options=(), filters=0, lines=1, probe=None):
+    def check(self, wrapper, says, options=(), filters=0, lines=1, probe=None, first=''):
         for on_error in ('fail', 'exec'):
             with self.subTest(on_error=on_error):
                 result = run(*wrapper, MODGATE, 'run', f'--on-error={on_error}', *options, '--', *(probe or PROBE))
+                self.assertRegex(result.stderr, '^modgate: ' + first)
                 if on_error == 'fail':
                     self.assertEqual((result.returncode, result.stdout), (125, ''), result.stderr)
                     self.assertLine(result.stderr, says + '.*$', lines)
@@ -257,6 +261,30 @@ class Environment(Test):
             self.check([], says + 'Not a directory', ['--report=/etc/passwd/report'])
             self.check(['unshare', '-m', 'sh', '-c', f'mount -t tmpfs -o ro x {directory}; exec "$@"', 'sh'],
                        says + 'Read-only file system', [f'--report={directory}/report'])
+
+    def test_trace(self):
+        with tempfile.TemporaryDirectory() as directory:
+            says = 'cannot write the trace .*: '
+            self.check([], says + 'No such file or directory', [f'--trace={directory}/nowhere/trace'])
+            self.check([], says + 'Is a directory', [f'--trace={directory}'])
+            self.check([], says + 'it is not an ordinary file', ['--trace=/dev/null'])
+            self.check(['unshare', '-m', 'sh', '-c', f'mount -t tmpfs -o ro x {directory}; exec "$@"', 'sh'],
+                       says + 'Read-only file system', [f'--trace={directory}/trace'])
+            self.check([], 'report and trace cannot both be', [f'--trace={directory}/x', f'--report={directory}/x'])
+            # found by the keeper, which says it before the launcher does
+            full = f'mount -t tmpfs -o size=4k x {directory}; head -c 4096 /dev/zero > {directory}/x; exec "$@"'
+            self.check(['unshare', '-m', 'sh', '-c', full, 'sh'], 'cannot start the keeper', [f'--trace={directory}/t'],
+                       first=says + 'No space left on device; ', lines=2)
+            self.check(self.deny('renameat2=EINVAL'), 'cannot start the keeper', [f'--trace={directory}/t'],
+                       first=says + 'Invalid argument; name a file on a local file system', filters=1, lines=2)
+
+    def test_trace_of_nothing(self):
+        with tempfile.TemporaryDirectory() as directory:
+            result = run(MODGATE, 'run', '--wait', '--trace=trace', 'true', cwd=directory)
+            self.assertEqual((result.returncode, result.stderr), (0, ''))
+            self.assertEqual(os.listdir(directory), ['trace'])
+            with open(f'{directory}/trace', encoding='ascii') as file:
+                self.assertEqual(json.load(file)['otherData']['schema'], 'modgate.trace/1')
 
     def test_no_proc(self):
         self.check(['unshare', '-m', 'sh', '-c', 'umount -l /proc && exec "$@"', 'sh'],

@@ -91,6 +91,7 @@ struct scripted {
         char uevent_seqnum[SCRIPTED_PATH_MAX];
         uint64_t uevent_sequence; /* of the last event */
         char report[SCRIPTED_PATH_MAX];
+        char trace[SCRIPTED_PATH_MAX];
         char log[SCRIPTED_PATH_MAX]; /* what modgate's processes wrote to stderr */
         pid_t case_pid;
         uint64_t seed; /* MODGATE_SEED, or the time */
@@ -115,6 +116,8 @@ struct scripted_test {
         bool starts_itself;                                              /* the body does its own launching */
         bool loses_keeper;                                               /* the body kills it: there is no report */
         bool counts_inexactly;                                           /* the body kills the supervisor or a loader */
+        bool traced; /* there is a trace, which has to agree with the report; with MODGATE_TRACED=1 every test has one
+                      */
 };
 
 /* For main(): runs all tests, or those named on the command line. Speaks TAP. Without root all are skipped. */
@@ -284,6 +287,20 @@ uint64_t scripted_continued(struct json_object *report);
 
 /* An `after` of tests: none were. */
 void scripted_after_no_continue(struct scripted *kit, struct json_object *report);
+
+/* The trace */
+
+/* Reads a trace as strictly as can be. To be freed with json_object_put(). */
+struct json_object *scripted_read_trace(const char *path);
+
+/* How many events the trace has of that category, with that text at `args`.`member` (NULL: all). */
+unsigned int scripted_events(struct json_object *trace, const char *category, const char *member, const char *text);
+
+/* How many events it says were dropped. */
+uint64_t scripted_dropped(struct json_object *trace);
+
+/* Checks that there is one event for each request and load of the report, and that they are the same. */
+void scripted_check_trace(struct json_object *trace, struct json_object *report);
 
 /* Callers of their own making */
 

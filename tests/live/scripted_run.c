@@ -285,6 +285,17 @@ static void check_sums(struct json_object *report) {
         }
 }
 
+static bool is_traced(const struct scripted_test *test) {
+        return test->traced || (getenv("MODGATE_TRACED") && !test->starts_itself);
+}
+
+static void check_trace(struct scripted *kit, struct json_object *report) {
+        struct json_object *trace = scripted_read_trace(kit->trace);
+
+        scripted_check_trace(trace, report);
+        (void)json_object_put(trace);
+}
+
 static void check_report(struct scripted *kit, const struct scripted_test *test) {
         struct json_object *report = json_object_from_file(kit->report);
 
@@ -293,6 +304,8 @@ static void check_report(struct scripted *kit, const struct scripted_test *test)
         CHECK(json_object_get_boolean(child(report, "ended")));
         if (!test->counts_inexactly)
                 check_sums(report);
+        if (is_traced(test) && !test->counts_inexactly)
+                check_trace(kit, report);
         if (test->after)
                 test->after(kit, report);
         (void)json_object_put(report);
@@ -373,6 +386,7 @@ static _Noreturn void run_case(struct scripted *kit, const struct scripted_test 
                 .kernel = scripted_interface(),
                 .failure_ttl_ns = test->failure_ttl_s * 1000000000ULL,
                 .report = kit->report,
+                .trace = is_traced(test) ? kit->trace : NULL,
         };
         int socket = -1, status;
         pid_t body;

@@ -130,6 +130,23 @@ static void test_report_elsewhere(void **state) {
         free(path);
 }
 
+static void test_trace(void **state) {
+        struct problem problem = { "" };
+        char *path = (char *)"unchanged";
+
+        (void)state;
+        assert_int_equal(check_trace("directory", &path, &problem), -EISDIR);
+        assert_non_null(strstr(problem.text, "cannot write the trace directory: Is a directory"));
+        assert_int_equal(check_trace("fifo", &path, &problem), -EEXIST);
+        assert_non_null(strstr(problem.text, "the trace would take its place"));
+        assert_string_equal(path, "unchanged");
+        assert_int_equal(check_trace(NULL, &path, &problem), 0);
+        assert_null(path);
+        assert_int_equal(check_trace("new.json", &path, &problem), 0);
+        assert_int_equal(path[0], '/');
+        free(path);
+}
+
 static void test_text(void **state) {
         char *text = NULL;
 
@@ -151,6 +168,7 @@ int main(void) {
                 cmocka_unit_test(test_report),
                 cmocka_unit_test(test_report_is_absolute_and_untouched),
                 cmocka_unit_test(test_report_elsewhere),
+                cmocka_unit_test(test_trace),
                 cmocka_unit_test(test_text),
         };
 
