@@ -270,8 +270,7 @@ int supervisor_run_consume_fd(const struct supervisor_config *config, struct jou
         supervisor->self.proc = -1;
         supervisor->keeper =
                 (struct event_source){ .handle = handle_keeper, .priority = EVENT_PRIORITY_KEEPER, .fd = keeper_fd };
-        supervisor->listener =
-                (struct event_source){ .handle = handle_listener, .priority = EVENT_PRIORITY_REQUESTS, .fd = -1 };
+        supervisor->listener = (struct event_source){ .handle = handle_listener, .fd = -1 };
         supervisor->uevents.fd = -1;
         supervisor->uevent_seqnum_fd = -1;
         tracing_init_consume_fd(supervisor, config->trace_fd);

@@ -45,15 +45,13 @@ void event_remove(struct event_loop *loop, struct event_source *source) {
         source->watched = false;
 }
 
-/* `direct`: what poll(2) says of that source. */
-static int handle_ready(struct event_loop *loop, short direct) {
+/* Returns how many events there were, or negative errno. */
+static int handle_ready(struct event_loop *loop) {
         struct epoll_event events[EVENT_ROUND_MAX];
-        int count = epoll_wait(loop->epoll_fd, events, EVENT_ROUND_MAX - 1, 0);
+        int count = epoll_wait(loop->epoll_fd, events, EVENT_ROUND_MAX, 0);
 
         if (count < 0)
                 return errno == EINTR ? 0 : -errno;
-        if (loop->direct && direct)
-                events[count++] = (struct epoll_event){ .events = (uint32_t)direct, .data.ptr = loop->direct };
         for (enum event_priority priority = 0; priority < EVENT_PRIORITIES; priority++)
                 for (int i = 0; i < count; i++) {
                         struct event_source *source = events[i].data.ptr;
@@ -62,7 +60,7 @@ static int handle_ready(struct event_loop *loop, short direct) {
                         if (source->watched && source->priority == priority)
                                 source->handle(source, events[i].events);
                 }
-        return 0;
+        return count;
 }
 
 int event_dispatch(struct event_loop *loop, int timeout_ms) {
@@ -70,11 +68,22 @@ int event_dispatch(struct event_loop *loop, int timeout_ms) {
                 { .fd = loop->epoll_fd, .events = POLLIN },
                 { .fd = loop->direct ? loop->direct->fd : -1, .events = POLLIN },
         };
+        int r;
 
+        if (loop->busy) {
+                r = handle_ready(loop);
+                loop->busy = r > 0;
+                if (r != 0)
+                        return r < 0 ? r : 0;
+        }
         if (poll(polled, 2, timeout_ms) < 0)
                 return errno == EINTR ? 0 : -errno;
-        if (polled[0].revents)
-                return handle_ready(loop, polled[1].revents);
+        if (polled[0].revents) {
+                r = handle_ready(loop);
+                if (r < 0)
+                        return r;
+                loop->busy = true;
+        }
         if (loop->direct && polled[1].revents)
                 loop->direct->handle(loop->direct, (uint32_t)polled[1].revents);
         return 0;

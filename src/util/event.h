@@ -12,9 +12,8 @@
 #define EVENT_ROUND_MAX 64
 
 enum event_priority {
-        EVENT_PRIORITY_ANSWERS,  /* what workers found out: it lets callers go */
-        EVENT_PRIORITY_KEEPER,   /* new workers */
-        EVENT_PRIORITY_REQUESTS, /* new work comes last */
+        EVENT_PRIORITY_ANSWERS, /* what workers found out: it lets callers go */
+        EVENT_PRIORITY_KEEPER,  /* new workers */
         EVENT_PRIORITIES,
 };
 
@@ -28,6 +27,7 @@ struct event_source {
 struct event_loop {
         int epoll_fd;
         struct event_source *direct; /* or NULL */
+        bool busy;                   /* the last round had other events than the direct source's */
 };
 
 /* Returns 0 or negative errno. */
