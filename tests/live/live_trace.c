@@ -203,14 +203,18 @@ static void after_bypass(struct scripted *kit, struct json_object *report) {
 
 /* All of modgate's processes are killed at a random moment of a storm. The file is JSON, and more than nothing. */
 static void test_all_killed(struct scripted *kit) {
-        static const char *const names[] = { "modgate-keeper", "modgate-superv", "modgate-tracer" };
+        static const char *const names[] = { "modgate-tracer", "modgate-keeper", "modgate-superv" };
+        pid_t pids[SCRIPTED_COUNT(names)];
         struct json_object *trace;
 
         CHECK_EQUAL(scripted_one(kit, scripted_call_of(scripted_module(kit, "alpha"))), 0);
+        /* all of them before the first is killed: the others may end by themselves then */
+        for (size_t i = 0; i < SCRIPTED_COUNT(names); i++)
+                pids[i] = scripted_await_process(kit, names[i]);
         (void)scripted_start_own(kit, 8, make_many, scripted_module(kit, "alpha"));
         scripted_sleep_ms(20 + (unsigned int)scripted_random(kit, 50));
         for (size_t i = 0; i < SCRIPTED_COUNT(names); i++)
-                (void)kill(scripted_process(kit, names[i], 0), SIGKILL);
+                (void)kill(pids[i], SIGKILL);
         for (size_t i = 0; i < SCRIPTED_COUNT(names); i++)
                 while (scripted_process(kit, names[i], 0) != 0)
                         scripted_sleep_ms(1);
