@@ -30,16 +30,27 @@ static const char *descriptor(char path[static PATH_ROOM], pid_t tid, const char
         return path;
 }
 
-/* Kernels and security modules differ in whether a newline or a NUL ends it. Empty: no security module has one. */
-static void read_label(int proc, pid_t tid, char label[static CALLER_LABEL_MAX]) {
+/* Trouble of ours, which says nothing about the caller. */
+static bool is_ours(int error) {
+        return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
+/*
+ * Kernels and security modules differ in whether a newline or a NUL ends it. Empty: no security module has one. Returns
+ * 0 or negative errno.
+ */
+static int read_label(int proc, pid_t tid, char label[static CALLER_LABEL_MAX]) {
         char path[PATH_ROOM];
         _cleanup_fd_ int fd = openat(proc, below(path, tid, "attr/current"), O_RDONLY | O_CLOEXEC);
-        ssize_t length = fd < 0 ? 0 : read(fd, label, CALLER_LABEL_MAX - 1);
+        ssize_t length = fd < 0 ? -1 : read(fd, label, CALLER_LABEL_MAX - 1);
 
+        if (length < 0 && is_ours(errno))
+                return -errno;
         if (length < 0)
                 length = 0;
         label[length] = '\0';
         label[strcspn(label, "\n")] = '\0';
+        return 0;
 }
 
 static int read_user_namespace(int proc, pid_t tid, char *target, size_t size) {
@@ -75,8 +86,9 @@ int caller_self_init(struct caller_self *self) {
                 return -errno;
         if (!is_our_proc(proc))
                 return -ESRCH;
-        read_label(proc, getpid(), self->label);
-        r = read_user_namespace(proc, getpid(), self->user_namespace, sizeof(self->user_namespace));
+        r = read_label(proc, getpid(), self->label);
+        if (r == 0)
+                r = read_user_namespace(proc, getpid(), self->user_namespace, sizeof(self->user_namespace));
         if (r < 0)
                 return r;
         self->proc = fd_steal(&proc);
@@ -111,7 +123,8 @@ enum continue_reason caller_check(const struct caller_self *self, pid_t tid) {
                 return CONTINUE_USER_NAMESPACE;
         if (self->label[0] == '\0')
                 return CONTINUE_NOT;
-        read_label(self->proc, tid, label);
+        if (read_label(self->proc, tid, label) < 0)
+                return CONTINUE_INTERNAL;
         return strcmp(label, self->label) == 0 ? CONTINUE_NOT : CONTINUE_LABEL;
 }
 
@@ -219,7 +232,7 @@ enum continue_reason caller_open_file(const struct caller_self *self, pid_t tid,
         _cleanup_fd_ int fd = openat(self->proc, descriptor(link, tid, "fd", number), O_PATH | O_CLOEXEC);
 
         if (fd < 0)
-                return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? CONTINUE_INTERNAL : CONTINUE_FD;
+                return is_ours(errno) ? CONTINUE_INTERNAL : CONTINUE_FD;
         reason = look(fd, "", AT_EMPTY_PATH, &file);
         if (reason != CONTINUE_NOT)
                 return reason;
