@@ -16,6 +16,9 @@
 /* After so many requests it is looked whether they come one by one, or in a crowd. */
 #define CROWD_CHECK_INTERVAL 4U
 
+/* So many that wait for something are one. */
+#define CROWD 8U
+
 /* A boot needs many loaders at once, and then none for long. */
 #define IDLE_LOADERS_KEPT 1U
 #define IDLE_LIMIT_NS (10 * 1000000000ULL)
@@ -51,12 +54,15 @@ static void sweep_sometimes(struct supervisor *supervisor) {
         supervisor->swept_ns = journal_now_ns();
 }
 
-/*
- * Are there callers beside the one that was just received? Then none is woken on this CPU: they would queue up for it.
- */
+/* Are there callers beside the one that was just received? To ask takes longer the more of them wait. */
+static bool is_crowd(const struct supervisor *supervisor) {
+        return supervisor->journal->header.in_use >= CROWD || (notify_poll(&supervisor->notify) & EPOLLIN);
+}
+
+/* None of a crowd is woken on this CPU: they would queue up for it. */
 static void look_for_crowd(struct supervisor *supervisor) {
         if (supervisor->received++ % CROWD_CHECK_INTERVAL == 0)
-                notify_wake_here(&supervisor->notify, !(notify_poll(&supervisor->notify) & EPOLLIN));
+                notify_wake_here(&supervisor->notify, !is_crowd(supervisor));
 }
 
 static void receive_one(struct supervisor *supervisor) {
