@@ -10,6 +10,7 @@
 static const struct storm_command *const commands[] = {
         &storm_boot,
         &storm_floor,
+        &storm_overhead,
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -21,6 +21,7 @@ struct storm_command {
 
 extern const struct storm_command storm_boot;
 extern const struct storm_command storm_floor;
+extern const struct storm_command storm_overhead;
 
 /* Prints the help of one command. Returns the exit status. */
 int storm_print_help(const struct storm_command *command);
