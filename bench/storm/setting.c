@@ -179,10 +179,14 @@ static void await_tree(struct run *run, pid_t tree, int lifeline) {
                 (void)fail(run, -ECANCELED, "keep the tree running to its end: it was killed");
 }
 
-/* The socket's end of file says that the report is written. */
+/*
+ * The socket's end of file says that the report is written. A tree that was killed may have left the keeper waiting for
+ * its listener: our end of file says that none will come.
+ */
 static bool keeper_ends(struct run *run) {
         struct pollfd poller = { .fd = run->socket, .events = POLLIN };
 
+        (void)shutdown(run->socket, SHUT_WR);
         return run->socket < 0 || poll(&poller, 1, END_MS) > 0;
 }
 
