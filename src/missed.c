@@ -116,6 +116,16 @@ void missed_thread_calls(struct supervisor *supervisor, struct request *request)
         list_insert_before(bucket, &request->by_thread);
 }
 
+bool missed_thread_went_on(struct supervisor *supervisor, const struct request *request) {
+        list_for_each_safe(node, after, bucket_of(supervisor, request->slot->notif.pid)) {
+                struct request *other = container_of(node, struct request, by_thread);
+
+                if (other->slot->notif.pid == request->slot->notif.pid && other->slot->order > request->slot->order)
+                        return true;
+        }
+        return false;
+}
+
 void missed_add(struct supervisor *supervisor, const struct request *request, const struct journal_request *slot,
                 int error) {
         struct missed *missed;

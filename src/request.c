@@ -351,6 +351,11 @@ static void enter(struct supervisor *supervisor, struct request *request, struct
 static void enter_table(struct supervisor *supervisor, struct request *request, const char *params, uint32_t length) {
         struct load *load;
 
+        /* its inspector was slow: what became of the later call is not for this one to end */
+        if (missed_thread_went_on(supervisor, request)) {
+                request_release(supervisor, request);
+                return;
+        }
         if (dedup_table_find(&supervisor->table, &request->key)) {
                 enter(supervisor, request, NULL);
                 return;

@@ -233,6 +233,9 @@ void missed_deinit(struct supervisor *supervisor);
 /* A request begins. What its thread asked for before, and nobody has looked into yet, is given up. */
 void missed_thread_calls(struct supervisor *supervisor, struct request *request);
 
+/* Has its thread made a later call? Then nobody waits for this one. */
+bool missed_thread_went_on(struct supervisor *supervisor, const struct request *request);
+
 /*
  * The kernel did not take this answer (0 or a positive errno), since the caller no longer waits. `slot`: a copy of the
  * request's, as it was before. Only results of loads count.

@@ -285,6 +285,31 @@ static void test_missed_while_compared(struct scripted *kit) {
         CHECK_EQUAL(alpha->loads, 2);
 }
 
+/* The inspector of a call that nobody waits for any more comes back late: that is no harm to the call that does. */
+static void test_missed_while_inspected(struct scripted *kit) {
+        struct scripted_module *alpha = scripted_module(kit, "alpha");
+        struct scripted_call *leader, *joiner;
+        pid_t inspector, spare;
+
+        share();
+        leader = scripted_start_waiting(kit, alpha, 1);
+        while ((spare = scripted_process(kit, "modgate-inspect", 1)) != 0)
+                (void)kill(spare, SIGKILL);
+        inspector = scripted_stop(kit, "modgate-inspect");
+        joiner = scripted_start_parked(kit, 1, interrupted_call(alpha, restarting));
+        interrupt(joiner, 1);
+        /* the second call is inspected by another one, and joins */
+        while (scripted_process(kit, "modgate-inspect", 1) == 0)
+                scripted_sleep_ms(1);
+        scripted_settle(kit, joiner, 1);
+        CHECK_EQUAL(kill(inspector, SIGCONT), 0);
+        scripted_settle(kit, joiner, 1);
+        scripted_release(alpha);
+        scripted_finish_all(kit, leader, 1, 0);
+        scripted_finish_all(kit, joiner, 1, 0);
+        CHECK_EQUAL(alpha->loads, 1);
+}
+
 /* A joiner, whose leader has its answer long since. */
 static void test_missed_by_joiner(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
@@ -465,6 +490,7 @@ int main(int argc, char **argv) {
                 { .name = "missed, image: failure", .body = test_missed_image_failure, INTERRUPTIBLE },
                 { .name = "missed, image changed", .body = test_missed_image_changed, INTERRUPTIBLE },
                 { .name = "missed while compared", .body = test_missed_while_compared, INTERRUPTIBLE },
+                { .name = "missed while inspected", .body = test_missed_while_inspected, INTERRUPTIBLE },
                 { .name = "missed by a joiner", .body = test_missed_by_joiner, INTERRUPTIBLE },
                 { .name = "missed, file without a name", .body = test_missed_without_name, INTERRUPTIBLE },
                 { .name = "missed and removed", .body = test_missed_and_removed, INTERRUPTIBLE },
