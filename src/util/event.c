@@ -7,6 +7,9 @@
 
 #include "util/fd.h"
 
+/* So many rounds in a row may go by without a look at the direct source. */
+#define BUSY_ROUNDS_MAX 16U
+
 int event_loop_init(struct event_loop *loop) {
         int fd = epoll_create1(EPOLL_CLOEXEC);
 
@@ -14,6 +17,7 @@ int event_loop_init(struct event_loop *loop) {
                 return -errno;
         loop->epoll_fd = fd;
         loop->direct = NULL;
+        loop->busy_rounds = 0;
         return 0;
 }
 
@@ -70,19 +74,19 @@ int event_dispatch(struct event_loop *loop, int timeout_ms) {
         };
         int r;
 
-        if (loop->busy) {
+        if (loop->busy_rounds > 0 && loop->busy_rounds < BUSY_ROUNDS_MAX) {
                 r = handle_ready(loop);
-                loop->busy = r > 0;
+                loop->busy_rounds = r > 0 ? loop->busy_rounds + 1 : 0;
                 if (r != 0)
                         return r < 0 ? r : 0;
         }
         if (poll(polled, 2, timeout_ms) < 0)
                 return errno == EINTR ? 0 : -errno;
+        loop->busy_rounds = polled[0].revents != 0;
         if (polled[0].revents) {
                 r = handle_ready(loop);
                 if (r < 0)
                         return r;
-                loop->busy = true;
         }
         if (loop->direct && polled[1].revents)
                 loop->direct->handle(loop->direct, (uint32_t)polled[1].revents);

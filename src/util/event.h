@@ -27,7 +27,7 @@ struct event_source {
 struct event_loop {
         int epoll_fd;
         struct event_source *direct; /* or NULL */
-        bool busy;                   /* the last round had other events than the direct source's */
+        unsigned int busy_rounds;    /* in a row, the last ones, that had other events than the direct source's */
 };
 
 /* Returns 0 or negative errno. */
