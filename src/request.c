@@ -124,8 +124,11 @@ static const char *name_file(struct supervisor *supervisor, struct request *requ
         if (!caller_file_path(&supervisor->self, tid, number, path))
                 return "";
         if (!known && module_path_is_compressed(path) == flagged &&
-            module_index_name(&supervisor->index, path, &request->file, request->name))
+            module_index_name(&supervisor->index, path, &request->file, request->name)) {
+                if (request->settled)
+                        module_index_keep(&supervisor->index, path, &request->file, request->name);
                 return request->name;
+        }
         slash = strrchr(path, '/');
         return slash ? slash + 1 : path;
 }

@@ -140,24 +140,6 @@ static struct indexed_file *find(const struct module_index *index, const struct 
         return node ? *node : NULL;
 }
 
-/* That it cannot be kept only costs time. */
-static void add(struct module_index *index, const char *path, const char *name, const struct module_file *file) {
-        size_t length = strlen(path) + 1;
-        struct indexed_file *entry = calloc(1, sizeof(*entry) + length);
-
-        if (!entry)
-                return;
-        if (index->count >= FILES_MAX)
-                forget_all(index);
-        entry->file = *file;
-        entry->path = memcpy(entry + 1, path, length);
-        memcpy(entry->name, name, sizeof(entry->name));
-        if (tsearch(entry, &index->files, compare_files))
-                index->count++;
-        else
-                free(entry);
-}
-
 /* Has the index this very file under this path? */
 static bool is_indexed(struct module_index *index, const char *path, const char *name, const struct module_file *file) {
         char expected[PATH_MAX];
@@ -188,10 +170,29 @@ bool module_index_name(struct module_index *index, const char *path, const struc
 
         if (!index->kmod || !module_name_from_path(path, result) || !is_indexed(index, path, result, file))
                 return false;
-        if (!find(index, file))
-                add(index, path, result, file);
         memcpy(name, result, MODULE_NAME_SIZE);
         return true;
+}
+
+void module_index_keep(struct module_index *index, const char *path, const struct module_file *file,
+                       const char name[static MODULE_NAME_SIZE]) {
+        size_t length = strlen(path) + 1;
+        struct indexed_file *entry;
+
+        if (find(index, file))
+                return;
+        if (index->count >= FILES_MAX)
+                forget_all(index);
+        entry = calloc(1, sizeof(*entry) + length);
+        if (!entry)
+                return;
+        entry->file = *file;
+        entry->path = memcpy(entry + 1, path, length);
+        memcpy(entry->name, name, sizeof(entry->name));
+        if (tsearch(entry, &index->files, compare_files))
+                index->count++;
+        else
+                free(entry);
 }
 
 void module_index_deinit(struct module_index *index) {

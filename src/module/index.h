@@ -48,7 +48,14 @@ bool module_index_name(struct module_index *index, const char *path, const struc
                        char name[static MODULE_NAME_SIZE]);
 
 /*
- * The name of a file that module_index_name() has found before, and whether it is compressed; or NULL. A file that is
- * the same in all of its identity has the same content, by whichever path it was opened.
+ * Keeps the name that module_index_name() has found; that it cannot be kept only costs time. Not for a file that may
+ * still change without another identity: it could become another module, and move to that one's path.
+ */
+void module_index_keep(struct module_index *index, const char *path, const struct module_file *file,
+                       const char name[static MODULE_NAME_SIZE]);
+
+/*
+ * The name that was kept for a file, and whether it is compressed; or NULL. A file that is the same in all of its
+ * identity has the same content, by whichever path it was opened.
  */
 const char *module_index_known(const struct module_index *index, const struct module_file *file, bool *ret_compressed);

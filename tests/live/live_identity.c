@@ -276,6 +276,46 @@ static void test_changed_within_a_tick(struct scripted *kit) {
         CHECK_EQUAL(alpha->loads, loads);
 }
 
+/* alpha's file is called, and becomes beta's, all within one tick. False: it took longer. */
+static bool becomes_beta(const struct scripted_module *alpha, const struct scripted_module *beta) {
+        struct stat before, after;
+        int fd;
+
+        write_text(alpha->path, "alpha moved\n");
+        fd = open(alpha->path, O_RDONLY | O_CLOEXEC);
+        before = status_of(alpha->path);
+        CHECK_EQUAL(syscall(SYS_finit_module, fd, "", 0), -1);
+        CHECK_EQUAL(errno, ENODEV);
+        (void)close(fd);
+        fd = open(alpha->path, O_WRONLY | O_CLOEXEC);
+        CHECK_EQUAL(pwrite(fd, "beta  moved\n", 12, 0), 12);
+        (void)close(fd);
+        CHECK_EQUAL(rename(alpha->path, beta->path), 0);
+        after = status_of(beta->path);
+        return look_alike(&before, &after);
+}
+
+static int call_until_moved(void *context) {
+        struct scripted *kit = context;
+
+        for (unsigned int i = 0; i < 10000; i++)
+                if (becomes_beta(scripted_module(kit, "alpha"), scripted_module(kit, "beta")))
+                        return 0;
+        return ETIME;
+}
+
+/* The same with its name: what it was called then says nothing of what it is called now. */
+static void test_moved_within_a_tick(struct scripted *kit) {
+        struct scripted_module *alpha = scripted_module(kit, "alpha"), *beta = scripted_module(kit, "beta");
+
+        scripted_set_result(alpha, ENODEV);
+        CHECK_EQUAL(scripted_own(kit, call_until_moved, kit), 0);
+        scripted_let_file_settle();
+        scripted_set_state(kit, alpha, "live");
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(beta)), 0);
+        CHECK_EQUAL(beta->loads, 1);
+}
+
 /* Links */
 
 /* Two links to one file are the same file. */
@@ -616,6 +656,9 @@ int main(int argc, char **argv) {
                   .failure_ttl_s = 1000,
                   .prepare = mount_ramfs_for_modules,
                   .body = test_changed_within_a_tick },
+                { .name = "moved_within_a_tick",
+                  .prepare = mount_ramfs_for_modules,
+                  .body = test_moved_within_a_tick },
                 { .name = "hard_links", .body = test_hard_links },
                 { .name = "hard_link_to_indexed", .body = test_hard_link_to_indexed },
                 { .name = "hard_link_before_indexed", .body = test_hard_link_before_indexed },

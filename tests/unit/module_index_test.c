@@ -237,6 +237,49 @@ static void test_removed_file(void **state) {
         assert_false(module_index_name(&fixture->index, deleted, &old, name));
 }
 
+static void keep(struct fixture *fixture, const char *below) {
+        char path[PATH_MAX + 128], name[MODULE_NAME_SIZE];
+        struct module_file file;
+
+        (void)snprintf(path, sizeof(path), "%s/%s", fixture->real, below);
+        file = identity_of(path);
+        assert_true(module_index_name(&fixture->index, path, &file, name));
+        module_index_keep(&fixture->index, path, &file, name);
+}
+
+/* Once found, a file is known by all of its identity, and by nothing less. */
+static void test_kept(void **state) {
+        struct fixture *fixture = *state;
+        char path[PATH_MAX + 128];
+        struct module_file file, changed[5];
+        bool compressed = true;
+
+        (void)snprintf(path, sizeof(path), "%s/kernel/alpha.ko", fixture->real);
+        file = identity_of(path);
+        assert_string_equal(name_of(fixture, "kernel/alpha.ko"), "alpha");
+        assert_null(module_index_known(&fixture->index, &file, &compressed));
+        for (unsigned int again = 0; again < 2; again++) {
+                keep(fixture, "kernel/alpha.ko");
+                keep(fixture, "kernel/packed.ko.xz");
+                assert_int_equal(fixture->index.count, 2);
+        }
+        assert_string_equal(module_index_known(&fixture->index, &file, &compressed), "alpha");
+        assert_false(compressed);
+        for (unsigned int i = 0; i < 5; i++)
+                changed[i] = file;
+        changed[0].device++;
+        changed[1].inode++;
+        changed[2].size++;
+        changed[3].ctime_ns++;
+        changed[4].mtime_ns++;
+        for (unsigned int i = 0; i < 5; i++)
+                assert_null(module_index_known(&fixture->index, &changed[i], &compressed));
+        (void)snprintf(path, sizeof(path), "%s/kernel/packed.ko.xz", fixture->real);
+        file = identity_of(path);
+        assert_string_equal(module_index_known(&fixture->index, &file, &compressed), "packed");
+        assert_true(compressed);
+}
+
 /* /lib is a link: the index is opened through it, and the kernel shows paths without it. */
 static void test_linked_directory(void **state) {
         struct fixture *fixture = *state;
@@ -284,6 +327,7 @@ int main(void) {
                 IN_DIRECTORY(test_other_file_under_the_path),
                 IN_DIRECTORY(test_replaced_file),
                 IN_DIRECTORY(test_removed_file),
+                IN_DIRECTORY(test_kept),
                 IN_DIRECTORY(test_linked_directory),
                 IN_DIRECTORY(test_without_index),
         };
