@@ -242,8 +242,9 @@ void request_begin(struct supervisor *supervisor, struct journal_request *slot) 
                 return;
         request->state = REQUEST_LOOKED_AT;
         request->memory_fd = caller_open_memory(&supervisor->self, (pid_t)slot->notif.pid);
-        if (request->memory_fd < 0)
-                request_continue(supervisor, request, reason_of(-request->memory_fd));
+        if (request->memory_fd < 0) /* EACCES: a security module forbids it */
+                request_continue(supervisor, request,
+                                 request->memory_fd == -EACCES ? CONTINUE_MEMORY : reason_of(-request->memory_fd));
         else
                 inspect(supervisor, request, request->call == CALL_INIT_MODULE ? INSPECT_NAME : INSPECT_PARAMS);
 }
@@ -320,7 +321,15 @@ static bool answer_if_remembered(struct supervisor *supervisor, struct request *
         return true;
 }
 
-/* A load for a request that cannot join one. NULL: the request is left to the kernel. */
+/* Neither descriptors nor memory can be had of a caller that was killed: then it was not left to the kernel. */
+static void continue_or_release(struct supervisor *supervisor, struct request *request, enum continue_reason reason) {
+        if (notify_is_waiting(&supervisor->notify, request->slot))
+                request_continue(supervisor, request, reason);
+        else
+                request_release(supervisor, request);
+}
+
+/* A load for a request that cannot join one. NULL: the request is left to the kernel, or its requester has gone. */
 static struct load *load_for(struct supervisor *supervisor, struct request *request, const char *params,
                              uint32_t length) {
         struct load *load = load_new(supervisor);
@@ -330,7 +339,7 @@ static struct load *load_for(struct supervisor *supervisor, struct request *requ
                 return load;
         if (load)
                 load_free(supervisor, load);
-        request_continue(supervisor, request, reason);
+        continue_or_release(supervisor, request, reason);
         return NULL;
 }
 
@@ -513,11 +522,7 @@ void request_not_inspected(struct supervisor *supervisor, struct request *reques
         struct dedup_load *dedup = request->dedup.load;
 
         request_withdraw(supervisor, request);
-        /* the memory of a caller that was killed cannot be read either */
-        if (notify_is_waiting(&supervisor->notify, request->slot))
-                request_continue(supervisor, request, reason);
-        else
-                request_release(supervisor, request);
+        continue_or_release(supervisor, request, reason);
         if (dedup)
                 load_begin(supervisor, container_of(dedup, struct load, dedup));
 }

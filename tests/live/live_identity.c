@@ -647,6 +647,125 @@ static void after_number_replaced(struct scripted *kit, struct json_object *repo
         CHECK_EQUAL(scripted_number(report, "totals", "supervisor_starts"), 1);
 }
 
+/* The next moment: the file was looked at, the parameters are being read, and then it is to be loaded. */
+
+static int open_alpha_for_writing(struct scripted *kit) {
+        return open(scripted_module(kit, "alpha")->path, O_WRONLY | O_CLOEXEC);
+}
+
+static int open_alpha_as_path(struct scripted *kit) {
+        return open(scripted_module(kit, "alpha")->path, O_PATH | O_CLOEXEC);
+}
+
+static int open_beta(struct scripted *kit) {
+        return open(scripted_module(kit, "beta")->path, O_RDONLY | O_CLOEXEC);
+}
+
+static int (*const replacements[])(struct scripted *kit) = { open_alpha_for_writing, open_alpha_as_path, open_beta,
+                                                             open_fifo };
+
+#define REPLACEMENTS SCRIPTED_COUNT(replacements)
+
+static void prepare_replacements(struct scripted *kit) {
+        for (unsigned int i = 0; i < REPLACEMENTS; i++)
+                kit->bare[i] = scripted_one(kit, (struct scripted_call){ .fd = replacements[i](kit), .params = "" });
+}
+
+struct looked_at {
+        pid_t keeper, inspector; /* stand still */
+        struct scripted_call *call;
+};
+
+static struct looked_at start_looked_at(struct scripted *kit, int number) {
+        struct looked_at looked_at = { .keeper = scripted_stop(kit, "modgate-keeper") };
+
+        looked_at.inspector = scripted_stop(kit, "modgate-inspect");
+        CHECK_EQUAL(scripted_process(kit, "modgate-inspect", 1), 0);
+        looked_at.call = start_sharing(kit, number);
+        scripted_settle(kit, looked_at.call, 1);
+        return looked_at;
+}
+
+static int finish_looked_at(struct scripted *kit, const struct looked_at *looked_at) {
+        CHECK_EQUAL(looked_at->call->error, NOT_RETURNED);
+        CHECK_EQUAL(kill(looked_at->inspector, SIGCONT), 0);
+        CHECK_EQUAL(kill(looked_at->keeper, SIGCONT), 0);
+        scripted_finish(kit, looked_at->call, 1);
+        return looked_at->call->error;
+}
+
+static void test_number_replaced_after_look(struct scripted *kit) {
+        struct scripted_module *alpha = scripted_module(kit, "alpha");
+        int number = open(alpha->path, O_RDONLY | O_CLOEXEC);
+
+        scripted_let_file_settle();
+        for (unsigned int i = 0; i < REPLACEMENTS; i++) {
+                int number_of_it = dup(number), other = replacements[i](kit);
+                struct looked_at looked_at = start_looked_at(kit, number_of_it);
+
+                CHECK_EQUAL(dup2(other, number_of_it), number_of_it);
+                CHECK_EQUAL(finish_looked_at(kit, &looked_at), kit->bare[i]);
+                (void)close(other);
+                (void)close(number_of_it);
+        }
+        CHECK_EQUAL(alpha->loads + scripted_module(kit, "beta")->loads, 0);
+        /* and if nothing happens in that moment: */
+        CHECK_EQUAL(finish_looked_at(kit, &(struct looked_at[]){ start_looked_at(kit, number) }[0]), 0);
+        CHECK_EQUAL(alpha->loads, 1);
+}
+
+static void after_number_replaced_after_look(struct scripted *kit, struct json_object *report) {
+        (void)kit;
+        CHECK_EQUAL(scripted_number(report, "continued", "bad-descriptor"), REPLACEMENTS - 1);
+        CHECK_EQUAL(scripted_number(report, "continued", "not-a-regular-file"), 1);
+        CHECK_EQUAL(scripted_continued(report), REPLACEMENTS);
+}
+
+/* What was looked at is not what would be loaded. */
+static void test_changed_after_look(struct scripted *kit) {
+        struct scripted_module *alpha = scripted_module(kit, "alpha");
+
+        for (unsigned int i = 0; i < CHANGES; i++) {
+                int number = open(alpha->path, O_RDONLY | O_CLOEXEC);
+                struct looked_at looked_at;
+
+                scripted_let_file_settle();
+                looked_at = start_looked_at(kit, number);
+                changes[i].make(alpha->path);
+                CHECK_EQUAL(finish_looked_at(kit, &looked_at), kit->bare[0]);
+                (void)close(number);
+        }
+        CHECK_EQUAL(alpha->loads, 0);
+}
+
+static void after_changed_after_look(struct scripted *kit, struct json_object *report) {
+        (void)kit;
+        CHECK_EQUAL(scripted_number(report, "continued", "bad-descriptor"), CHANGES);
+        CHECK_EQUAL(scripted_continued(report), CHANGES);
+}
+
+/* Its caller is killed in that moment, or a little later, when all was read: then it was left to nobody. */
+static void check_killed_after_look(struct scripted *kit, bool later) {
+        struct scripted_module *alpha = scripted_module(kit, "alpha");
+        struct looked_at looked_at = start_looked_at(kit, open(alpha->path, O_RDONLY | O_CLOEXEC));
+        pid_t supervisor = scripted_stop(kit, "modgate-superv");
+
+        if (later)
+                CHECK_EQUAL(kill(looked_at.inspector, SIGCONT), 0);
+        scripted_settle(kit, looked_at.call, 1);
+        CHECK_EQUAL(kill(looked_at.call->process, SIGKILL), 0);
+        scripted_settle(kit, looked_at.call, 1);
+        CHECK_EQUAL(kill(supervisor, SIGCONT), 0);
+        CHECK_EQUAL(finish_looked_at(kit, &looked_at), NOT_RETURNED);
+}
+
+static void test_killed_after_look(struct scripted *kit) {
+        check_killed_after_look(kit, false);
+        check_killed_after_look(kit, true);
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(scripted_module(kit, "alpha"))), 0);
+        CHECK_EQUAL(scripted_module(kit, "alpha")->loads, 1);
+}
+
 int main(int argc, char **argv) {
         static const struct scripted_test tests[] = {
                 { .name = "same_inode_number", .body = test_same_inode_number },
@@ -656,9 +775,7 @@ int main(int argc, char **argv) {
                   .failure_ttl_s = 1000,
                   .prepare = mount_ramfs_for_modules,
                   .body = test_changed_within_a_tick },
-                { .name = "moved_within_a_tick",
-                  .prepare = mount_ramfs_for_modules,
-                  .body = test_moved_within_a_tick },
+                { .name = "moved_within_a_tick", .prepare = mount_ramfs_for_modules, .body = test_moved_within_a_tick },
                 { .name = "hard_links", .body = test_hard_links },
                 { .name = "hard_link_to_indexed", .body = test_hard_link_to_indexed },
                 { .name = "hard_link_before_indexed", .body = test_hard_link_before_indexed },
@@ -670,6 +787,15 @@ int main(int argc, char **argv) {
                   .prepare = prepare_replaced,
                   .body = test_number_replaced,
                   .after = after_number_replaced },
+                { .name = "number_replaced_after_look",
+                  .prepare = prepare_replacements,
+                  .body = test_number_replaced_after_look,
+                  .after = after_number_replaced_after_look },
+                { .name = "changed_after_look",
+                  .prepare = scripted_prepare_bare,
+                  .body = test_changed_after_look,
+                  .after = after_changed_after_look },
+                { .name = "killed_after_look", .body = test_killed_after_look, .after = scripted_after_no_continue },
                 { .name = "number_reused",
                   .prepare = scripted_prepare_bare,
                   .body = test_number_reused,

@@ -2,7 +2,8 @@
 
 /*
  * Callers that cannot be looked at: the supervisor dies of it, or hangs, as with a file on an NFS server that does not
- * answer. That caller is left to the kernel, and all others are served. (Linked with --wrap=caller_check.)
+ * answer. That caller is left to the kernel, and all others are served. Or a security module forbids it. (Linked with
+ * --wrap=caller_check,--wrap=caller_open_memory.)
  */
 
 #include <signal.h>
@@ -16,6 +17,7 @@
 enum effect {
         EFFECT_DEATH,
         EFFECT_HANG,
+        EFFECT_FORBIDDEN, /* its memory, as with Yama's ptrace_scope=3 */
 };
 
 static struct {
@@ -28,11 +30,20 @@ enum continue_reason __real_caller_check(const struct caller_self *self, pid_t t
 enum continue_reason __wrap_caller_check(const struct caller_self *self, pid_t tid);
 
 enum continue_reason __wrap_caller_check(const struct caller_self *self, pid_t tid) {
-        if (tid == poison->thread) {
+        if (tid == poison->thread && poison->effect != EFFECT_FORBIDDEN) {
                 poison->looks++;
                 (void)kill(getpid(), poison->effect == EFFECT_DEATH ? SIGKILL : SIGSTOP);
         }
         return __real_caller_check(self, tid);
+}
+
+int __real_caller_open_memory(const struct caller_self *self, pid_t tid);
+int __wrap_caller_open_memory(const struct caller_self *self, pid_t tid);
+
+int __wrap_caller_open_memory(const struct caller_self *self, pid_t tid) {
+        if (tid == poison->thread && poison->effect == EFFECT_FORBIDDEN)
+                return -EACCES;
+        return __real_caller_open_memory(self, tid);
 }
 
 /* Before the keeper is started, which shares it. */
@@ -82,10 +93,30 @@ static void after(struct scripted *kit, struct json_object *report) {
         CHECK_EQUAL(scripted_number(report, "totals", "supervisor_starts"), 3);
 }
 
+static void test_forbidden(struct scripted *kit) {
+        struct scripted_module *alpha = scripted_module(kit, "alpha");
+        struct scripted_call like = scripted_call_of(alpha);
+
+        poison->effect = EFFECT_FORBIDDEN;
+        like.prepare = be_poisonous;
+        CHECK_EQUAL(scripted_one(kit, like), kit->bare[0]);
+        CHECK_EQUAL(alpha->loads, 0);
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), 0);
+        /* its memory is not needed for this */
+        CHECK_EQUAL(scripted_one(kit, like), EEXIST);
+}
+
+static void after_forbidden(struct scripted *kit, struct json_object *report) {
+        (void)kit;
+        CHECK_EQUAL(scripted_number(report, "continued", "memory-unreadable"), 1);
+        CHECK_EQUAL(scripted_continued(report), 1);
+}
+
 int main(int argc, char **argv) {
         static const struct scripted_test tests[] = {
                 { .name = "dies", .body = test_dies, .prepare = prepare, .after = after, .counts_inexactly = true },
                 { .name = "hangs", .body = test_hangs, .prepare = prepare, .after = after, .counts_inexactly = true },
+                { .name = "forbidden", .body = test_forbidden, .prepare = prepare, .after = after_forbidden },
         };
 
         return scripted_main(argc, argv, tests, SCRIPTED_COUNT(tests));
