@@ -46,8 +46,12 @@ void notify_wake_here(struct notify *notify, bool here) {
         if (notify->listener < 0 || notify->wakes_here == here || notify->wakes_anywhere_only)
                 return;
         notify->wakes_here = here;
-        if (ioctl(notify->listener, NOTIF_SET_FLAGS, flags) < 0)
+        while (ioctl(notify->listener, NOTIF_SET_FLAGS, flags) < 0) {
+                if (errno == EINTR)
+                        continue;
                 notify->wakes_anywhere_only = true;
+                return;
+        }
 }
 
 void notify_deinit(struct notify *notify) {
