@@ -232,7 +232,7 @@ void request_begin(struct supervisor *supervisor, struct journal_request *slot) 
         missed_thread_calls(supervisor, request);
         slot->looks++;
         reason = look(supervisor, request);
-        slot->looks = 0;
+        slot->looks--;
         if (reason != CONTINUE_NOT) {
                 request_continue(supervisor, request, reason);
                 return;
@@ -292,6 +292,7 @@ void request_adopt(struct supervisor *supervisor, struct journal_request *slot, 
 static enum continue_reason load_fill(struct supervisor *supervisor, struct load *load, const struct request *request,
                                       const char *params, uint32_t length) {
         const struct seccomp_notif *notif = &request->slot->notif;
+        enum continue_reason reason;
 
         load->params = length > 0 ? malloc(length) : NULL;
         if (length > 0 && !load->params)
@@ -303,8 +304,11 @@ static enum continue_reason load_fill(struct supervisor *supervisor, struct load
         load->call = request->call;
         if (request->call == CALL_INIT_MODULE)
                 return CONTINUE_NOT;
-        return caller_open_file(&supervisor->self, (pid_t)notif->pid, (int)notif->data.args[0], &request->file,
-                                &load->file_fd);
+        request->slot->looks++;
+        reason = caller_open_file(&supervisor->self, (pid_t)notif->pid, (int)notif->data.args[0], &request->file,
+                                  &load->file_fd);
+        request->slot->looks--;
+        return reason;
 }
 
 static bool answer_if_remembered(struct supervisor *supervisor, struct request *request) {

@@ -3,7 +3,7 @@
 /*
  * Callers that cannot be looked at: the supervisor dies of it, or hangs, as with a file on an NFS server that does not
  * answer. That caller is left to the kernel, and all others are served. Or a security module forbids it. (Linked with
- * --wrap=caller_check,--wrap=caller_open_memory.)
+ * --wrap= for caller_check, caller_open_memory, caller_open_file.)
  */
 
 #include <signal.h>
@@ -17,7 +17,8 @@
 enum effect {
         EFFECT_DEATH,
         EFFECT_HANG,
-        EFFECT_FORBIDDEN, /* its memory, as with Yama's ptrace_scope=3 */
+        EFFECT_DEATH_LATER, /* when its file is opened */
+        EFFECT_FORBIDDEN,   /* its memory, as with Yama's ptrace_scope=3 */
 };
 
 static struct {
@@ -30,7 +31,7 @@ enum continue_reason __real_caller_check(const struct caller_self *self, pid_t t
 enum continue_reason __wrap_caller_check(const struct caller_self *self, pid_t tid);
 
 enum continue_reason __wrap_caller_check(const struct caller_self *self, pid_t tid) {
-        if (tid == poison->thread && poison->effect != EFFECT_FORBIDDEN) {
+        if (tid == poison->thread && (poison->effect == EFFECT_DEATH || poison->effect == EFFECT_HANG)) {
                 poison->looks++;
                 (void)kill(getpid(), poison->effect == EFFECT_DEATH ? SIGKILL : SIGSTOP);
         }
@@ -44,6 +45,20 @@ int __wrap_caller_open_memory(const struct caller_self *self, pid_t tid) {
         if (tid == poison->thread && poison->effect == EFFECT_FORBIDDEN)
                 return -EACCES;
         return __real_caller_open_memory(self, tid);
+}
+
+enum continue_reason __real_caller_open_file(const struct caller_self *self, pid_t tid, int number,
+                                             const struct module_file *seen, int *ret_fd);
+enum continue_reason __wrap_caller_open_file(const struct caller_self *self, pid_t tid, int number,
+                                             const struct module_file *seen, int *ret_fd);
+
+enum continue_reason __wrap_caller_open_file(const struct caller_self *self, pid_t tid, int number,
+                                             const struct module_file *seen, int *ret_fd) {
+        if (tid == poison->thread && poison->effect == EFFECT_DEATH_LATER) {
+                poison->looks++;
+                (void)kill(getpid(), SIGKILL);
+        }
+        return __real_caller_open_file(self, tid, number, seen, ret_fd);
 }
 
 /* Before the keeper is started, which shares it. */
@@ -82,6 +97,10 @@ static void test_dies(struct scripted *kit) {
         check_poison(kit, EFFECT_DEATH);
 }
 
+static void test_dies_later(struct scripted *kit) {
+        check_poison(kit, EFFECT_DEATH_LATER);
+}
+
 static void test_hangs(struct scripted *kit) {
         check_poison(kit, EFFECT_HANG);
 }
@@ -115,6 +134,11 @@ static void after_forbidden(struct scripted *kit, struct json_object *report) {
 int main(int argc, char **argv) {
         static const struct scripted_test tests[] = {
                 { .name = "dies", .body = test_dies, .prepare = prepare, .after = after, .counts_inexactly = true },
+                { .name = "dies_later",
+                  .body = test_dies_later,
+                  .prepare = prepare,
+                  .after = after,
+                  .counts_inexactly = true },
                 { .name = "hangs", .body = test_hangs, .prepare = prepare, .after = after, .counts_inexactly = true },
                 { .name = "forbidden", .body = test_forbidden, .prepare = prepare, .after = after_forbidden },
         };
