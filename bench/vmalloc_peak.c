@@ -9,22 +9,18 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "meminfo.h"
+
 #define INTERVAL_NS 2000000L
 
-static long vmalloc_used(int meminfo) {
-        char text[8192];
-        ssize_t length = pread(meminfo, text, sizeof(text) - 1, 0);
-        const char *line;
+/* In KiB; -1: it cannot be read. */
+static long vmalloc_used(int fd) {
+        struct meminfo now;
 
-        if (length <= 0)
-                return -1;
-        text[length] = '\0';
-        line = strstr(text, "VmallocUsed:");
-        return line ? strtol(line + strlen("VmallocUsed:"), NULL, 10) : -1;
+        return meminfo_read(fd, &now) < 0 ? -1 : (long)(now.vmalloc_used / 1024);
 }
 
 static int write_result(const char *path, long first, long peak) {
@@ -40,15 +36,15 @@ static int write_result(const char *path, long first, long peak) {
 
 int main(int argc, char **argv) {
         const struct timespec interval = { .tv_nsec = INTERVAL_NS };
-        int meminfo = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+        int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
         long first = -1, peak = -1;
 
-        if (argc != 2 || meminfo < 0) {
+        if (argc != 2 || fd < 0) {
                 fprintf(stderr, "usage: vmalloc_peak FILE\n");
                 return 2;
         }
         for (;;) {
-                long used = vmalloc_used(meminfo);
+                long used = vmalloc_used(fd);
 
                 if (first < 0)
                         first = used;

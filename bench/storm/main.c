@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "storm.h"
 
@@ -11,6 +12,7 @@ static const struct storm_command *const commands[] = {
         &storm_boot,
         &storm_floor,
         &storm_overhead,
+        &storm_synthetic,
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -30,6 +32,17 @@ int storm_usage_error(const struct storm_command *command, const char *format, .
         (void)fprintf(stderr, "\nUsage: modgate-storm %s\nTry 'modgate-storm %s%s--help'.\n",
                       command ? command->usage : "COMMAND [OPTION…]", command ? command->name : "", command ? " " : "");
         return STORM_EXIT_USAGE;
+}
+
+int storm_error(const char *format, ...) {
+        va_list arguments;
+
+        (void)fprintf(stderr, "%smodgate-storm: ", isatty(STDERR_FILENO) ? "\r\033[K" : "");
+        va_start(arguments, format);
+        (void)vfprintf(stderr, format, arguments);
+        va_end(arguments);
+        (void)fputc('\n', stderr);
+        return EXIT_FAILURE;
 }
 
 int storm_parse_number(const char *text, unsigned int lowest, unsigned int highest, unsigned int *ret) {

@@ -5,13 +5,14 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 int scratch_create(struct scratch *scratch) {
         const char *parent = getenv("TMPDIR");
         size_t length;
 
         if (!parent || parent[0] != '/')
-                parent = "/tmp";
+                parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
         length = (size_t)snprintf(scratch->path, sizeof(scratch->path), "%s/modgate-storm-XXXXXX", parent);
         if (length < sizeof(scratch->path) && mkdtemp(scratch->path))
                 return 0;

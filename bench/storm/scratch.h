@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A directory of one's own for as long as something is measured, below TMPDIR or /tmp. */
+/*
+ * A directory of one's own for as long as something is measured, below TMPDIR, or where a disk has no part in what is
+ * measured: /dev/shm, else /tmp.
+ */
 
 /* Bytes, with the NUL. */
 #define SCRATCH_PATH_MAX 256

@@ -19,6 +19,7 @@
 #include "interrupt.h"
 #include "keeper/keeper.h"
 #include "launch/filter.h"
+#include "privilege.h"
 #include "util/fd.h"
 #include "util/log.h"
 
@@ -159,6 +160,9 @@ static int start_server(struct run *run) {
 }
 
 static int start_setting(struct run *run) {
+        /* no_new_privs would do too, but changes what is measured */
+        if (run->config->kind != SETTING_BARE && !privilege_has(CAP_SYS_ADMIN))
+                return fail(run, -EACCES, "put the filter on");
         if (run->config->kind == SETTING_MODGATE)
                 return start_keeper(run);
         return run->config->kind == SETTING_FLOOR ? start_server(run) : 0;

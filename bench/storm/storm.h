@@ -22,6 +22,7 @@ struct storm_command {
 extern const struct storm_command storm_boot;
 extern const struct storm_command storm_floor;
 extern const struct storm_command storm_overhead;
+extern const struct storm_command storm_synthetic;
 
 /* Prints the help of one command. Returns the exit status. */
 int storm_print_help(const struct storm_command *command);
@@ -29,6 +30,9 @@ int storm_print_help(const struct storm_command *command);
 /* Says what is wrong and how the command is used, on stderr. Returns STORM_EXIT_USAGE. */
 int storm_usage_error(const struct storm_command *command, const char *format, ...)
         __attribute__((format(printf, 2, 3)));
+
+/* Says on stderr what went wrong. Returns EXIT_FAILURE. */
+int storm_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* A number from `lowest` to `highest`. Returns 0 or -EINVAL. */
 int storm_parse_number(const char *text, unsigned int lowest, unsigned int highest, unsigned int *ret);
