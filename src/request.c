@@ -122,7 +122,7 @@ static const char *name_file(struct supervisor *supervisor, struct request *requ
         if (known && compressed == flagged)
                 return memcpy(request->name, known, sizeof(request->name));
         if (!caller_file_path(&supervisor->self, tid, number, path))
-                return "";
+                return "(no path)"; /* it is too long for /proc */
         if (!known && module_path_is_compressed(path) == flagged &&
             module_index_name(&supervisor->index, path, &request->file, request->name)) {
                 if (request->settled)

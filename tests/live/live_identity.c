@@ -420,6 +420,42 @@ static void test_without_path(struct scripted *kit) {
         CHECK(scripted_loaded_from(scripted_module(kit, "beta"), 0, "memfd"));
 }
 
+/* A path that /proc has no room for. */
+static int open_deep(struct scripted *kit) {
+        int directory = open(kit->directory, O_PATH | O_DIRECTORY | O_CLOEXEC), file, reading;
+        char name[201];
+
+        memset(name, 'd', sizeof(name) - 1);
+        name[sizeof(name) - 1] = '\0';
+        for (unsigned int i = 0; i < 25; i++) {
+                int below_it;
+
+                CHECK_EQUAL(mkdirat(directory, name, 0755), 0);
+                below_it = openat(directory, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+                CHECK(below_it >= 0);
+                (void)close(directory);
+                directory = below_it;
+        }
+        file = openat(directory, "alpha.ko", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        CHECK_EQUAL(write(file, "alpha deep\n", 11), 11);
+        (void)close(file);
+        reading = openat(directory, "alpha.ko", O_RDONLY | O_CLOEXEC);
+        (void)close(directory);
+        return reading;
+}
+
+static void test_path_too_long(struct scripted *kit) {
+        struct scripted_module *alpha = scripted_module(kit, "alpha");
+
+        CHECK_EQUAL(scripted_one(kit, (struct scripted_call){ .fd = open_deep(kit), .params = "" }), 0);
+        CHECK(scripted_loaded_from(alpha, 0, "deep"));
+}
+
+static void after_path_too_long(struct scripted *kit, struct json_object *report) {
+        scripted_after_no_continue(kit, report);
+        CHECK_EQUAL(scripted_module_number(report, "(no path)", "loads"), 1);
+}
+
 /* Overlays */
 
 struct overlay {
@@ -781,6 +817,7 @@ int main(int argc, char **argv) {
                 { .name = "hard_link_before_indexed", .body = test_hard_link_before_indexed },
                 { .name = "symbolic_link", .body = test_symbolic_link },
                 { .name = "without_path", .body = test_without_path },
+                { .name = "path_too_long", .body = test_path_too_long, .after = after_path_too_long },
                 { .name = "overlay", .body = test_overlay },
                 { .name = "renamed", .body = test_renamed },
                 { .name = "number_replaced",
