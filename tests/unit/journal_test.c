@@ -129,6 +129,46 @@ static void test_overflow_entry(void **state) {
         }
 }
 
+/* Every state in which a writer that is killed may leave an entry that was about to be the next one. */
+static void check_half_written(struct journal *journal, bool has_name, bool has_place, const char *next) {
+        const char *names[] = { "first", "half", "third" };
+        uint32_t entries[3];
+
+        assert_int_equal(journal_module(journal, names[0], true), 0);
+        if (has_place)
+                assert_int_equal(journal_module(journal, names[1], true), 1);
+        else if (has_name)
+                (void)snprintf(journal->modules[1].name, MODULE_NAME_SIZE, "%s", names[1]);
+        if (!has_name)
+                memset(&journal->modules[1], 0, sizeof(journal->modules[1]));
+        journal->header.modules = 1;
+
+        assert_int_equal(journal_module(journal, next, true), 1);
+        assert_int_equal(journal->header.modules, 2);
+        for (unsigned int again = 0; again < 2; again++)
+                for (unsigned int i = 0; i < 3; i++)
+                        entries[i] = journal_module(journal, names[i], true);
+        for (unsigned int i = 0; i < 3; i++) {
+                assert_true(entries[i] < 3);
+                assert_string_equal(journal->modules[entries[i]].name, names[i]);
+                assert_true(journal->modules[entries[i]].used && journal->modules[entries[i]].indexed);
+        }
+        assert_int_equal(journal->header.modules, 3);
+        memset(journal->modules, 0, sizeof(journal->modules));
+        memset(journal->places, 0, sizeof(journal->places));
+        journal->header.modules = 0;
+}
+
+static void test_half_written(void **state) {
+        static const char *const next[] = { "half", "third" };
+
+        for (unsigned int i = 0; i < 2; i++) {
+                check_half_written(*state, true, false, next[i]);
+                check_half_written(*state, true, true, next[i]);
+                check_half_written(*state, false, true, next[i]);
+        }
+}
+
 static void test_count_loads(void **state) {
         struct journal *journal = *state;
         struct journal_module *module = &journal->modules[journal_module(journal, "alpha", true)];
@@ -177,6 +217,7 @@ int main(void) {
                 WITH_JOURNAL(test_modules),
                 WITH_JOURNAL(test_long_file_name_is_cut),
                 WITH_JOURNAL(test_overflow_entry),
+                WITH_JOURNAL(test_half_written),
                 WITH_JOURNAL(test_count_loads),
                 WITH_JOURNAL(test_count_many_errnos),
         };
