@@ -357,8 +357,20 @@ static void tear_down(struct measurement *measurement) {
                 (void)munmap(measurement->outcome, sizeof(*measurement->outcome));
 }
 
+/* The plan as it is for that setting. */
+static struct storm_plan plan_for(const struct storm_plan *plan, enum setting_kind kind) {
+        struct storm_plan own = *plan;
+
+        if (kind == SETTING_BARE && plan->bare_callers > 0)
+                own.callers = plan->bare_callers;
+        if (own.wave > own.callers)
+                own.wave = own.callers;
+        return own;
+}
+
 int storm_measure(const struct storm_plan *plan, enum setting_kind kind, struct storm_result *ret) {
-        struct measurement measurement = { .plan = plan, .kind = kind, .kernel = &kernel_interface_native };
+        const struct storm_plan own = plan_for(plan, kind);
+        struct measurement measurement = { .plan = &own, .kind = kind, .kernel = &kernel_interface_native };
         int r = set_up(&measurement), cleaned;
 
         if (plan->scripted && kind == SETTING_BARE)

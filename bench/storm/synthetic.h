@@ -21,9 +21,10 @@ enum floor_wake {
 
 struct storm_plan {
         unsigned int callers;
-        unsigned int calls; /* of each caller, through the targets and again from the first */
-        unsigned int wave;  /* how many callers at once */
-        bool init;          /* init_module */
+        unsigned int calls;        /* of each caller, through the targets and again from the first */
+        unsigned int wave;         /* how many callers at once */
+        unsigned int bare_callers; /* in the setting bare; 0: as many as in the others */
+        bool init;                 /* init_module */
         const char *params;
         bool remove; /* targets that are live are removed after each wave */
         bool warm;   /* each target is asked for once before anything is measured */

@@ -235,6 +235,7 @@ static int run(int argc, char **argv) {
                 return storm_print_help(&storm_synthetic);
         plan = (struct storm_plan){
                 .callers = options.callers,
+                .bare_callers = options.bare_callers,
                 .wave = options.wave > 0 && options.wave < options.callers ? options.wave : options.callers,
                 .init = options.init,
                 .params = options.params,

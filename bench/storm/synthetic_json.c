@@ -132,6 +132,7 @@ static void add_plan(struct json_object *report, const struct storm_plan *plan) 
         add_number(report, "callers", plan->callers);
         add_number(report, "calls", plan->calls);
         add_number(report, "wave", plan->wave);
+        add_number(report, "bare_callers", plan->bare_callers > 0 ? plan->bare_callers : plan->callers);
         add_text(report, "call", plan->init ? "init_module" : "finit_module");
         add_text(report, "params", plan->params);
         add_flag(report, "removed_between", plan->remove);

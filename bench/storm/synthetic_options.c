@@ -11,6 +11,7 @@
 
 static const struct storm_option known[] = {
         { "callers", OPTION_NUMBER, MEMBER(callers), 1, 100000 },
+        { "bare-callers", OPTION_NUMBER, MEMBER(bare_callers), 0, 100000 },
         { "calls", OPTION_NUMBER, MEMBER(calls), 1, 10000000 },
         { "wave", OPTION_NUMBER, MEMBER(wave), 1, 100000 },
         { "failure-ttl", OPTION_NUMBER, MEMBER(failure_ttl_s), 0, 86400 },
@@ -143,6 +144,7 @@ const char synthetic_details[] =
         "removed again; what was there before is not touched. Needs root.\n"
         "\n"
         "  --callers=N        processes that ask (64)\n"
+        "  --bare-callers=N   in the setting bare, to compare a storm with fewer callers, or with one (as many)\n"
         "  --calls=N          how often each asks, going through the modules and again from the first (each module "
         "once)\n"
         "  --wave=N           at most N callers at once: one wave follows the other (all)\n"

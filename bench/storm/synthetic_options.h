@@ -14,8 +14,9 @@
 
 struct synthetic_options {
         unsigned int callers;
-        unsigned int calls; /* 0: as many as there are modules */
-        unsigned int wave;  /* 0: all callers */
+        unsigned int bare_callers; /* 0: as many */
+        unsigned int calls;        /* 0: as many as there are modules */
+        unsigned int wave;         /* 0: all callers */
         unsigned int failure_ttl_s;
         unsigned int rounds;
         unsigned int modules; /* that the scripted kernel makes up */

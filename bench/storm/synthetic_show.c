@@ -41,7 +41,9 @@ static void describe(const struct storm_plan *plan, char *text, size_t size) {
                          plan->init ? "init_module" : "finit_module", plan->target_count, plural(plan->target_count));
 
         if (plan->wave < plan->callers && length > 0 && (size_t)length < size)
-                (void)snprintf(text + length, size - (size_t)length, ", in waves of %u", plan->wave);
+                length += snprintf(text + length, size - (size_t)length, ", in waves of %u", plan->wave);
+        if (plan->bare_callers > 0 && length > 0 && (size_t)length < size)
+                (void)snprintf(text + length, size - (size_t)length, ", %u bare", plan->bare_callers);
 }
 
 /* Enough digits to tell values apart, and no more. */
