@@ -9,10 +9,7 @@
 #include "storm.h"
 
 static const struct storm_command *const commands[] = {
-        &storm_boot,
-        &storm_floor,
-        &storm_overhead,
-        &storm_synthetic,
+        &storm_boot, &storm_floor, &storm_overhead, &storm_replay, &storm_synthetic,
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

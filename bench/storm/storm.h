@@ -22,6 +22,7 @@ struct storm_command {
 extern const struct storm_command storm_boot;
 extern const struct storm_command storm_floor;
 extern const struct storm_command storm_overhead;
+extern const struct storm_command storm_replay;
 extern const struct storm_command storm_synthetic;
 
 /* Prints the help of one command. Returns the exit status. */
