@@ -108,8 +108,8 @@ class Replay(Test):
                 self.assertLessEqual(spread["median"], spread["max"])
             self.assertEqual(setting["as_recorded"]["max"] + setting["otherwise"]["min"], 20)
         self.assertEqual(settings["bare"]["kernel_calls"]["min"], 20)
-        # a load each, and one more where calls for beta or gamma did not meet, on a busy machine
-        self.assertGreaterEqual(settings["modgate"]["kernel_calls"]["min"], 4)
+        # a load of each module; beta fails, so more where its calls do not meet, which is a matter of time
+        self.assertGreaterEqual(settings["modgate"]["kernel_calls"]["min"], 3)
         self.assertLess(settings["modgate"]["kernel_calls"]["max"], 20)
         self.assertNotIn("EBUSY", settings["modgate"]["results"])
         self.assertIn("kernel_calls", settings["modgate"]["ratios"])
