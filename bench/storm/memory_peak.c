@@ -80,7 +80,10 @@ void memory_peak_begin(struct memory_peak *peak) {
 }
 
 void memory_peak_end(struct memory_peak *peak) {
+        _cleanup_fd_ int meminfo = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+
         peak->shared->looking = false;
+        look(meminfo, peak->shared);
 }
 
 uint64_t memory_peak_vmalloc(const struct memory_peak *peak) {

@@ -14,10 +14,12 @@ void results_add(struct results *results, int error, uint64_t count) {
 
         while (i < results->count && results->kinds[i].error < error)
                 i++;
-        if (i == RESULTS_KINDS)
-                i = RESULTS_KINDS - 1;
-        if (i < results->count && (results->kinds[i].error == error || results->count == RESULTS_KINDS)) {
+        if (i < results->count && results->kinds[i].error == error) {
                 results->kinds[i].count += count;
+                return;
+        }
+        if (results->count == RESULTS_KINDS) {
+                results->kinds[RESULTS_KINDS - 1].count += count;
                 return;
         }
         memmove(&results->kinds[i + 1], &results->kinds[i], (results->count - i) * sizeof(results->kinds[0]));

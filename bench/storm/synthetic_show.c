@@ -191,7 +191,7 @@ int storm_series_draw(const struct storm_series *series, FILE *file) {
         (void)snprintf(subtitle, sizeof(subtitle), "Linux %s; %u rounds: median, lowest and highest", system.release,
                        series->rounds);
         if (series->plan->scripted)
-                picture.warning = SCRIPTED_WARNING;
+                picture.warning = series->partial ? "Partial: it was interrupted. " SCRIPTED_WARNING : SCRIPTED_WARNING;
         else if (series->partial)
                 picture.warning = "Partial: it was interrupted";
         return picture_write(&picture, file);

@@ -80,6 +80,37 @@ static void floor_answers(void **state) {
                 assert_int_equal(results[i], FLOOR_ANSWER);
 }
 
+/* The first of two callers: has it an answer while the second one has not called? */
+static int call_after_another(void *context) {
+        int *results = context;
+        pid_t first = fork();
+
+        if (first == 0)
+                _exit(call());
+        (void)usleep(100000);
+        results[0] = waitpid(first, NULL, WNOHANG) == first;
+        results[1] = call();
+        return results[0] || waitpid(first, NULL, 0) == first ? 0 : -ECHILD;
+}
+
+static void floor_parks(void **state) {
+        int *results = mmap(NULL, 2 * sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        const char *what;
+
+        (void)state;
+        if (geteuid() != 0)
+                skip();
+        assert_ptr_not_equal(results, MAP_FAILED);
+        for (unsigned int parked = 0; parked <= 2; parked++) {
+                const struct setting_config config = { .kind = SETTING_FLOOR, .parked = parked };
+
+                assert_int_equal(setting_run(&config, call_after_another, results, &what), 0);
+                assert_int_equal(results[0], parked < 2);
+                assert_int_equal(results[1], FLOOR_ANSWER);
+        }
+        (void)munmap(results, 2 * sizeof(int));
+}
+
 static uint64_t total(struct json_object *report, const char *name) {
         struct json_object *totals, *value;
 
@@ -217,9 +248,10 @@ static void killed(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(names),           cmocka_unit_test(bare),     cmocka_unit_test(floor_answers),
-                cmocka_unit_test(modgate_reports), cmocka_unit_test(failures), cmocka_unit_test(interrupted),
-                cmocka_unit_test(killed),
+                cmocka_unit_test(names),           cmocka_unit_test(bare),
+                cmocka_unit_test(floor_answers),   cmocka_unit_test(floor_parks),
+                cmocka_unit_test(modgate_reports), cmocka_unit_test(failures),
+                cmocka_unit_test(interrupted),     cmocka_unit_test(killed),
         };
 
         (void)prctl(PR_SET_CHILD_SUBREAPER, 1);

@@ -228,9 +228,6 @@ class Compared(Case):
         for part in settings["modgate"]["rounds"]:
             # all of them joined
             self.assertEqual((part["kernel_calls"], part["results"]), (1, {"OK": 200}))
-        for part in settings["floor"]["rounds"]:
-            # nobody had an answer before all had called
-            self.assertLess(part["wall_ns"], 2 * part["latency_ns"]["max"])
 
     def test_wake(self):
         for wake in ("plain", "auto"):
