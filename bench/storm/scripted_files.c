@@ -20,9 +20,6 @@
 
 #define RELEASE "6.1.0-scripted"
 
-/* A file that was changed a moment ago is nobody's duplicate, since it might change again without a sign. */
-#define SETTLE_NS 20000000L
-
 static int write_file(const char *path, const void *bytes, size_t size, uint64_t total) {
         _cleanup_fd_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
         ssize_t written;
@@ -99,8 +96,26 @@ static int make_directories(struct scripted_kernel *kernel) {
         return r;
 }
 
+static bool is_before(const struct timespec *a, const struct timespec *b) {
+        return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
+}
+
+/*
+ * A file that was changed within the current tick of this clock is nobody's duplicate, since it might change again
+ * without a sign.
+ */
+static void let_files_settle(void) {
+        const struct timespec pause = { .tv_nsec = 1000000 };
+        struct timespec start, tick;
+
+        (void)clock_gettime(CLOCK_REALTIME, &start);
+        do {
+                (void)nanosleep(&pause, NULL);
+                (void)clock_gettime(CLOCK_REALTIME_COARSE, &tick);
+        } while (!is_before(&start, &tick));
+}
+
 static int make_files(struct scripted_kernel *kernel) {
-        const struct timespec settle = { .tv_nsec = SETTLE_NS };
         int r = make_directories(kernel);
 
         (void)snprintf(kernel->modules_disabled, sizeof(kernel->modules_disabled), "%s/modules_disabled",
@@ -114,7 +129,7 @@ static int make_files(struct scripted_kernel *kernel) {
                 r = make_module(kernel, i);
         if (r == 0)
                 r = run_depmod(kernel);
-        (void)nanosleep(&settle, NULL);
+        let_files_settle();
         return r;
 }
 

@@ -121,8 +121,19 @@ static void add_module(struct scripted *kit, const char *name) {
         write_file(module->path, text);
 }
 
+static int64_t read_clock_ns(clockid_t clock) {
+        struct timespec now;
+
+        CHECK_EQUAL(clock_gettime(clock, &now), 0);
+        return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+/* A length of time would not do: in a guest whose CPUs wait for their turn, the ticks of this clock come late. */
 void scripted_let_file_settle(void) {
-        scripted_sleep_ms(20);
+        int64_t start_ns = read_clock_ns(CLOCK_REALTIME);
+
+        while (read_clock_ns(CLOCK_REALTIME_COARSE) <= start_ns)
+                scripted_sleep_ms(1);
 }
 
 const char *scripted_file(struct scripted *kit, const struct scripted_module *module, const char *label) {
