@@ -11,9 +11,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "file_times.h"
 #include "scripted_image.h"
 #include "scripted_private.h"
 #include "util/fd.h"
@@ -96,25 +96,6 @@ static int make_directories(struct scripted_kernel *kernel) {
         return r;
 }
 
-static bool is_before(const struct timespec *a, const struct timespec *b) {
-        return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
-}
-
-/*
- * A file that was changed within the current tick of this clock is nobody's duplicate, since it might change again
- * without a sign.
- */
-static void let_files_settle(void) {
-        const struct timespec pause = { .tv_nsec = 1000000 };
-        struct timespec start, tick;
-
-        (void)clock_gettime(CLOCK_REALTIME, &start);
-        do {
-                (void)nanosleep(&pause, NULL);
-                (void)clock_gettime(CLOCK_REALTIME_COARSE, &tick);
-        } while (!is_before(&start, &tick));
-}
-
 static int make_files(struct scripted_kernel *kernel) {
         int r = make_directories(kernel);
 
@@ -129,7 +110,7 @@ static int make_files(struct scripted_kernel *kernel) {
                 r = make_module(kernel, i);
         if (r == 0)
                 r = run_depmod(kernel);
-        let_files_settle();
+        file_times_settle();
         return r;
 }
 

@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "file_times.h"
 #include "modgate/module.h"
 #include "scripted.h"
 
@@ -353,7 +354,7 @@ static void test_loader_refused(struct scripted *kit) {
 
         CHECK_EQUAL(chmod(call.path, 0), 0);
         CHECK_EQUAL(chown(call.path, 65534, 65534), 0);
-        scripted_let_file_settle();
+        file_times_settle();
         calls = scripted_calls(kit, 4, call);
         scripted_perform(kit, calls, 4);
         CHECK_EQUAL(scripted_count(calls, 4, kit->bare[0]), 4);

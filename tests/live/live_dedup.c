@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "file_times.h"
 #include "modgate/handoff.h"
 #include "modgate/journal.h"
 #include "modgate/module.h"
@@ -307,7 +308,7 @@ static void test_replaced_file(struct scripted *kit) {
         start_held(kit, alpha, old, 4, 0);
         scripted_settle(kit, old, 4);
         CHECK_EQUAL(rename(scripted_file(kit, alpha, "updated"), alpha->path), 0);
-        scripted_let_file_settle();
+        file_times_settle();
         scripted_start(kit, new, 4, 0);
         scripted_settle(kit, new, 4);
         CHECK_EQUAL(alpha->loads, 1);

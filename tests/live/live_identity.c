@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "file_times.h"
 #include "scripted.h"
 
 #define OF_EACH 4U
@@ -109,7 +110,7 @@ static void test_same_inode_number(struct scripted *kit) {
         one = file_on_tmpfs(kit, "one");
         other = file_on_tmpfs(kit, "other");
         make_alike(one, "alpha one\n", other, "delta two\n");
-        scripted_let_file_settle();
+        file_times_settle();
         alpha->hold = delta->hold = 1;
         scripted_set_result(alpha, ENODEV);
         calls = scripted_start_parked(kit, OF_EACH, call_of_path(one));
@@ -178,7 +179,7 @@ static const char *original(struct scripted *kit, unsigned int i) {
 
         (void)snprintf(name, sizeof(name), "change%u.ko", i);
         write_text(below(kit, name), "alpha original\n");
-        scripted_let_file_settle();
+        file_times_settle();
         return below(kit, name);
 }
 
@@ -192,7 +193,7 @@ static void check_changed_in_flight(struct scripted *kit, const char *path, cons
         old = scripted_start_parked(kit, OF_EACH, call_of_path(path));
         CHECK_EQUAL(alpha->loads, before + 1);
         change->make(path);
-        scripted_let_file_settle();
+        file_times_settle();
         new = scripted_start_parked(kit, OF_EACH, call_of_path(path));
         /* a file without a name is no rival of what is in flight */
         CHECK_EQUAL(alpha->loads, before + 2);
@@ -215,13 +216,13 @@ static void test_changed_while_remembered(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
 
         scripted_set_result(alpha, ENODEV);
-        scripted_let_file_settle();
+        file_times_settle();
         for (unsigned int i = 0; i < CHANGES; i++) {
                 CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), ENODEV);
                 CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), ENODEV);
                 CHECK_EQUAL(alpha->loads, i + 1);
                 changes[i].make(alpha->path);
-                scripted_let_file_settle();
+                file_times_settle();
         }
         CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), ENODEV);
         CHECK_EQUAL(alpha->loads, CHANGES + 1);
@@ -268,7 +269,7 @@ static void test_changed_within_a_tick(struct scripted *kit) {
         CHECK_EQUAL(scripted_own(kit, call_of_every_content, alpha), 0);
         CHECK_EQUAL(alpha->loads, REWRITES);
         /* what is left alone is remembered, like any other, unless the last change already was */
-        scripted_let_file_settle();
+        file_times_settle();
         CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), ENODEV);
         CHECK(alpha->loads <= REWRITES + 1);
         loads = alpha->loads;
@@ -313,7 +314,7 @@ static void test_moved_within_a_tick(struct scripted *kit) {
                 printf("# a tick is too short for a call on this machine\n");
                 return;
         }
-        scripted_let_file_settle();
+        file_times_settle();
         scripted_set_state(kit, alpha, "live");
         CHECK_EQUAL(scripted_one(kit, scripted_call_of(beta)), 0);
         CHECK_EQUAL(beta->loads, 1);
@@ -329,7 +330,7 @@ static void test_hard_links(struct scripted *kit) {
 
         write_text(one, "alpha linked\n");
         CHECK_EQUAL(link(one, two), 0);
-        scripted_let_file_settle();
+        file_times_settle();
         scripted_set_result(alpha, ENODEV);
         alpha->hold = 1;
         calls = scripted_start_parked(kit, OF_EACH, call_of_path(one));
@@ -348,7 +349,7 @@ static void test_hard_link_to_indexed(struct scripted *kit) {
         struct scripted_call *calls, *others;
 
         CHECK_EQUAL(link(alpha->path, other), 0);
-        scripted_let_file_settle();
+        file_times_settle();
         alpha->hold = 1;
         calls = scripted_start_parked(kit, OF_EACH, scripted_call_of(alpha));
         others = scripted_start_parked(kit, OF_EACH, call_of_path(other));
@@ -368,7 +369,7 @@ static void test_hard_link_before_indexed(struct scripted *kit) {
         struct scripted_call *calls, *others;
 
         CHECK_EQUAL(link(alpha->path, other), 0);
-        scripted_let_file_settle();
+        file_times_settle();
         alpha->hold = 1;
         others = scripted_start_parked(kit, OF_EACH, call_of_path(other));
         calls = scripted_start_parked(kit, OF_EACH, scripted_call_of(alpha));
@@ -387,7 +388,7 @@ static void test_symbolic_link(struct scripted *kit) {
         struct scripted_call *calls, *others;
 
         CHECK_EQUAL(symlink(alpha->path, other), 0);
-        scripted_let_file_settle();
+        file_times_settle();
         alpha->hold = 1;
         calls = scripted_start_parked(kit, OF_EACH, scripted_call_of(alpha));
         others = scripted_start_parked(kit, OF_EACH, call_of_path(other));
@@ -408,7 +409,7 @@ static void test_without_path(struct scripted *kit) {
         CHECK(like.fd >= 0);
         CHECK_EQUAL(unlink(alpha->path), 0);
         write_text(alpha->path, "beta another\n");
-        scripted_let_file_settle();
+        file_times_settle();
         scripted_set_result(alpha, ENODEV);
         alpha->hold = 1;
         calls = scripted_start_parked(kit, OF_EACH, like);
@@ -490,22 +491,22 @@ static void test_overlay(struct scripted *kit) {
         struct scripted_call *calls, *touched, *changed;
         struct scripted_call early = { .params = "", .fd = open(overlay.merged, O_RDONLY | O_CLOEXEC) };
 
-        scripted_let_file_settle();
+        file_times_settle();
         scripted_set_result(alpha, ENODEV);
         alpha->hold = 1;
         calls = scripted_start_parked(kit, OF_EACH, call_of_path(overlay.merged));
-        scripted_let_file_settle();
+        file_times_settle();
         CHECK_EQUAL(scripted_count(scripted_start_parked(kit, OF_EACH, call_of_path(overlay.merged)), OF_EACH,
                                    NOT_RETURNED),
                     OF_EACH);
         CHECK_EQUAL(alpha->loads, 1);
         /* copied up */
         change_mode(overlay.merged);
-        scripted_let_file_settle();
+        file_times_settle();
         touched = scripted_start_parked(kit, OF_EACH, call_of_path(overlay.merged));
         CHECK_EQUAL(alpha->loads, 2);
         copy_over(overlay.merged);
-        scripted_let_file_settle();
+        file_times_settle();
         changed = scripted_start_parked(kit, OF_EACH, call_of_path(overlay.merged));
         CHECK_EQUAL(alpha->loads, 3);
         scripted_release(alpha);
@@ -737,7 +738,7 @@ static void test_number_replaced_after_look(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
         int number = open(alpha->path, O_RDONLY | O_CLOEXEC);
 
-        scripted_let_file_settle();
+        file_times_settle();
         for (unsigned int i = 0; i < REPLACEMENTS; i++) {
                 int number_of_it = dup(number), other = replacements[i](kit);
                 struct looked_at looked_at = start_looked_at(kit, number_of_it);
@@ -768,7 +769,7 @@ static void test_changed_after_look(struct scripted *kit) {
                 int number = open(alpha->path, O_RDONLY | O_CLOEXEC);
                 struct looked_at looked_at;
 
-                scripted_let_file_settle();
+                file_times_settle();
                 looked_at = start_looked_at(kit, number);
                 changes[i].make(alpha->path);
                 CHECK_EQUAL(finish_looked_at(kit, &looked_at), kit->bare[0]);

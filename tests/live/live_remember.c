@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "file_times.h"
 #include "scripted_failures.h"
 #include "scripted_images.h"
 
@@ -146,13 +147,13 @@ static void test_replaced_file(struct scripted *kit) {
         struct scripted_module *alpha = scripted_remembered(kit, "alpha", ENODEV);
 
         CHECK_EQUAL(rename(scripted_file(kit, alpha, "updated"), alpha->path), 0);
-        scripted_let_file_settle();
+        file_times_settle();
         scripted_check(kit, alpha, ENODEV, 2);
         CHECK_EQUAL(strcmp(alpha->record[1].file, "updated"), 0);
         scripted_check(kit, alpha, ENODEV, 2);
         /* touched: its ctime is another one */
         CHECK_EQUAL(chmod(alpha->path, 0600), 0);
-        scripted_let_file_settle();
+        file_times_settle();
         scripted_check(kit, alpha, ENODEV, 3);
 }
 

@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "file_times.h"
 #include "kernel_interface.h"
 #include "scripted_private.h"
 
@@ -121,21 +122,6 @@ static void add_module(struct scripted *kit, const char *name) {
         write_file(module->path, text);
 }
 
-static int64_t read_clock_ns(clockid_t clock) {
-        struct timespec now;
-
-        CHECK_EQUAL(clock_gettime(clock, &now), 0);
-        return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
-/* A length of time would not do: in a guest whose CPUs wait for their turn, the ticks of this clock come late. */
-void scripted_let_file_settle(void) {
-        int64_t start_ns = read_clock_ns(CLOCK_REALTIME);
-
-        while (read_clock_ns(CLOCK_REALTIME_COARSE) <= start_ns)
-                scripted_sleep_ms(1);
-}
-
 const char *scripted_file(struct scripted *kit, const struct scripted_module *module, const char *label) {
         static char path[SCRIPTED_PATH_MAX];
         char text[64];
@@ -143,7 +129,7 @@ const char *scripted_file(struct scripted *kit, const struct scripted_module *mo
         (void)snprintf(path, sizeof(path), "%s/%s.ko", kit->directory, label);
         (void)snprintf(text, sizeof(text), "%s %s\n", module->name, label);
         write_file(path, text);
-        scripted_let_file_settle();
+        file_times_settle();
         return path;
 }
 
@@ -394,6 +380,7 @@ static void make_modules(struct scripted *kit) {
                 add_module(kit, name);
         }
         run_depmod(kit);
+        file_times_settle();
 }
 
 static uint64_t choose_seed(void) {

@@ -143,12 +143,6 @@ struct scripted_module *scripted_module(struct scripted *kit, const char *name);
 /* That of the name m000 to m159. */
 struct scripted_module *scripted_numbered(struct scripted *kit, unsigned int number);
 
-/*
- * Returns when file times have moved on: a call of a file that was changed a moment ago is nobody's duplicate, since it
- * might change again without a sign.
- */
-void scripted_let_file_settle(void);
-
 /* Another file for the same module, below the test's directory, not in the index. Returns its path (static memory). */
 const char *scripted_file(struct scripted *kit, const struct scripted_module *module, const char *label);
 
