@@ -46,7 +46,8 @@ void inspect_cancel(struct supervisor *supervisor, struct request *request) {
                 pool_drop(worker);
 }
 
-static struct job job_for(const struct request *request) {
+/* While callers come one by one, they, we and an inspector take turns on one CPU. */
+static struct job job_for(struct supervisor *supervisor, const struct request *request) {
         static const enum job_type types[] = {
                 [INSPECT_NAME] = JOB_READ_NAME,
                 [INSPECT_PARAMS] = JOB_READ_STRING,
@@ -63,11 +64,12 @@ static struct job job_for(const struct request *request) {
                 .serial = request->inspection_serial,
                 .address = request->inspection == INSPECT_PARAMS ? params : call_argument(data, 0),
                 .image_length = image ? request->file.size : 0,
+                .cpu = supervisor->notify.wakes_here ? cpu_stay_here(&supervisor->stay) : CPU_ANY,
         };
 }
 
 static bool give_to_inspector(struct supervisor *supervisor, struct request *request) {
-        struct job job = job_for(request);
+        struct job job = job_for(supervisor, request);
         struct worker *worker;
 
         while ((worker = pool_idle(&supervisor->inspectors))) {

@@ -15,12 +15,16 @@
 #include "modgate/job.h"
 #include "module/elf.h"
 #include "privilege.h"
+#include "util/cpu.h"
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/memfd.h"
 
 #define READ_CHUNK 4096U
 #define HASH_CHUNK (64U << 10)
+
+/* Section tables of large modules have some 4 KiB. */
+#define WINDOW_SIZE (4 * READ_CHUNK)
 
 /* One read of a caller's memory goes on to its end, whatever signal comes: so it is not for a whole image. */
 #define COPY_CHUNK (1U << 20)
@@ -82,12 +86,61 @@ static int read_foreign(void *context, uint64_t offset, void *buffer, size_t siz
         return 0;
 }
 
-static int read_name(int memory, const struct job *job, struct findings *findings) {
-        struct foreign foreign = { .memory = memory, .address = job->address };
-        const struct module_image image = { .length = job->image_length, .read = read_foreign, .context = &foreign };
-        char name[MODULE_NAME_SIZE];
-        int r = module_elf_name(&image, name);
+/* The pages of an image that were read last: its headers are small, and some of them lie side by side. */
+struct window {
+        struct foreign foreign;
+        uint64_t image_length;
+        uint64_t offset, length; /* of what is in it, in the image */
+        unsigned char bytes[WINDOW_SIZE];
+};
 
+/* Reads the pages that were asked for, as far as they belong to the image, and no others: they may not be mapped. */
+static int fill(struct window *window, uint64_t offset, size_t size) {
+        uint64_t before = (window->foreign.address + offset) % READ_CHUNK;
+        uint64_t start = offset - (before < offset ? before : offset);
+        uint64_t end = offset + size, rest = (window->foreign.address + end) % READ_CHUNK;
+        int r;
+
+        if (rest != 0)
+                end += READ_CHUNK - rest;
+        if (end > window->image_length)
+                end = window->image_length;
+        window->length = 0;
+        r = read_foreign(&window->foreign, start, window->bytes, end - start);
+        if (r < 0)
+                return r;
+        window->offset = start;
+        window->length = end - start;
+        return 0;
+}
+
+static int read_through_window(void *context, uint64_t offset, void *buffer, size_t size) {
+        struct window *window = context;
+        int r = 0;
+
+        /* with the rests of its first and last page it may have no room */
+        if (size > WINDOW_SIZE - 2 * READ_CHUNK)
+                return read_foreign(&window->foreign, offset, buffer, size);
+        if (offset < window->offset || offset + size > window->offset + window->length)
+                r = fill(window, offset, size);
+        if (r < 0)
+                return r;
+        memcpy(buffer, window->bytes + (offset - window->offset), size);
+        return 0;
+}
+
+static int read_name(int memory, const struct job *job, struct findings *findings) {
+        static struct window window;
+        const struct module_image image = { .length = job->image_length,
+                                            .read = read_through_window,
+                                            .context = &window };
+        char name[MODULE_NAME_SIZE];
+        int r;
+
+        window.foreign = (struct foreign){ .memory = memory, .address = job->address };
+        window.image_length = job->image_length;
+        window.length = 0;
+        r = module_elf_name(&image, name);
         if (r < 0)
                 return -r;
         findings->answer.length = (uint32_t)strlen(name);
@@ -167,7 +220,7 @@ static int inspect(int memory, const struct job *job, struct findings *findings)
 }
 
 /* Returns whether to go on. */
-static bool serve(int socket) {
+static bool serve(int socket, struct cpu_stay *stay) {
         static struct findings findings;
         struct job job;
         _cleanup_fd_ int memory = -1;
@@ -186,10 +239,13 @@ static bool serve(int socket) {
         r = fdpass_send_dup_fd(socket, &findings.answer, sizeof(findings.answer), findings.bytes,
                                findings.answer.length, findings.fd, 0);
         findings.fd = fd_close(findings.fd);
+        /* not before: whoever asked waits for the answer */
+        cpu_stay_on(stay, job.cpu);
         return r == 0;
 }
 
 _Noreturn void inspector_run(int socket) {
+        struct cpu_stay stay;
         int r = privilege_keep(NULL, 0, false);
 
         if (r < 0) {
@@ -197,7 +253,8 @@ _Noreturn void inspector_run(int socket) {
                 log_error("an inspector cannot give up its privileges: %m");
                 _exit(EXIT_FAILURE);
         }
-        while (serve(socket))
+        cpu_stay_init(&stay);
+        while (serve(socket, &stay))
                 ;
         _exit(EXIT_SUCCESS);
 }

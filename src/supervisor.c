@@ -31,6 +31,9 @@
 /* A worker that was asked for and does not come: the keeper stands still, or its message was lost. */
 #define STARTING_LIMIT_NS (3 * 1000000000ULL)
 
+/* So long after a request it may stay on the CPU of its caller. */
+#define STAY_NS (10 * 1000000ULL)
+
 /* So often the heartbeat moves while the keeper may look at it. */
 #define HEARTBEAT_NS (1000 * 1000000ULL)
 
@@ -180,6 +183,7 @@ static int supervisor_init(struct supervisor *supervisor) {
         static const cap_value_t keep[] = { CAP_SYS_PTRACE };
         int r;
 
+        cpu_stay_init(&supervisor->stay);
         supervisor->modules_disabled_fd = open(supervisor->kernel->modules_disabled, O_RDONLY | O_CLOEXEC);
         module_sysfs_init(&supervisor->sysfs, supervisor->kernel->module_sysfs);
         r = module_index_init(&supervisor->index, supervisor->kernel->modules_directory);
@@ -236,6 +240,8 @@ static int settle(struct supervisor *supervisor) {
         } while (supervisor->inspection_queued);
         if (pool_count(&supervisor->loaders, WORKER_IDLE) > IDLE_LOADERS_KEPT)
                 wait_ns = shorter(wait_ns, IDLE_LIMIT_NS);
+        if (supervisor->stay.cpu != CPU_ANY)
+                wait_ns = shorter(wait_ns, STAY_NS);
         if (supervisor->journal->header.in_use > 0 || supervisor->ended)
                 wait_ns = shorter(wait_ns, HEARTBEAT_NS);
         return wait_ns == UINT64_MAX ? -1 : (int)(wait_ns / 1000000U + 1);
@@ -244,16 +250,21 @@ static int settle(struct supervisor *supervisor) {
 static int supervise(struct supervisor *supervisor) {
         while (!supervisor->ended || loads_in_flight(supervisor)) {
                 int timeout_ms = settle(supervisor);
-                uint64_t asleep_ns = journal_now_ns();
+                uint64_t asleep_ns = journal_now_ns(), now_ns;
                 int r = event_dispatch(&supervisor->loop, timeout_ms);
 
                 if (r < 0)
                         return r;
+                now_ns = journal_now_ns();
                 supervisor->heard_ns = asleep_ns;
-                if (journal_now_ns() - asleep_ns >= SLOW_ROUND_NS)
-                        supervisor->inspected_ns = journal_now_ns();
+                if (now_ns - asleep_ns >= SLOW_ROUND_NS)
+                        supervisor->inspected_ns = now_ns;
                 supervisor->journal->header.heartbeat++;
-                if (journal_now_ns() - asleep_ns >= IDLE_LIMIT_NS)
+                if (!supervisor->notify.wakes_here || now_ns - asleep_ns >= STAY_NS)
+                        cpu_stay_on(&supervisor->stay, CPU_ANY);
+                if (supervisor->journal->header.in_use == 0)
+                        event_listen(&supervisor->loop);
+                if (now_ns - asleep_ns >= IDLE_LIMIT_NS)
                         pool_shrink(&supervisor->loaders, IDLE_LOADERS_KEPT);
         }
         sweep(supervisor);

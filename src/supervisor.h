@@ -29,6 +29,7 @@
 #include "pool.h"
 #include "trace.h"
 #include "uevent_sequence.h"
+#include "util/cpu.h"
 #include "util/event.h"
 #include "util/list.h"
 
@@ -116,6 +117,7 @@ struct supervisor {
         bool started;      /* HANDOFF_START has come */
         bool ended;        /* the tree has */
         uint32_t received; /* requests */
+        struct cpu_stay stay;
 
         struct caller_self self;
         int modules_disabled_fd;

@@ -39,6 +39,10 @@ void event_add_direct(struct event_loop *loop, struct event_source *source) {
         source->watched = true;
 }
 
+void event_listen(struct event_loop *loop) {
+        loop->busy_rounds = 0;
+}
+
 void event_remove(struct event_loop *loop, struct event_source *source) {
         if (!source->watched)
                 return;

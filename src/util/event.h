@@ -43,6 +43,9 @@ int event_add(struct event_loop *loop, struct event_source *source);
  */
 void event_add_direct(struct event_loop *loop, struct event_source *source);
 
+/* The next round looks at the direct source, whatever was ready in the last one: nobody waits for the other sources. */
+void event_listen(struct event_loop *loop);
+
 /* Does nothing for a source that is not watched. To be called before its descriptor is closed. */
 void event_remove(struct event_loop *loop, struct event_source *source);
 

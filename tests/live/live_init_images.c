@@ -3,11 +3,14 @@
 /* What an image has to be, what of it is looked at, and images that change while their callers wait. */
 
 #include <limits.h>
+#include <link.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "modgate/module.h"
@@ -30,6 +33,82 @@ static void after_live(struct scripted *kit, struct json_object *report) {
 
 static size_t page_size(void) {
         return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Where real modules have it: at the end. */
+static void move_section_table(char *image, size_t length) {
+        ElfW(Ehdr) *header = (ElfW(Ehdr) *)(void *)image;
+        size_t size = (size_t)header->e_shnum * header->e_shentsize;
+
+        memmove(image + length - size, image + header->e_shoff, size);
+        header->e_shoff = length - size;
+}
+
+/* As libkmod's own buffers are: at any address. What is around its pages is not mapped. */
+static struct scripted_raw image_alone(struct scripted *kit, size_t behind) {
+        struct scripted_raw raw = scripted_raw_small(kit, scripted_module(kit, "alpha"), "one");
+        size_t room = (raw.length / page_size() + 3) * page_size();
+        char *memory = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        char *end = memory + room - page_size(), *image = end - behind - raw.length;
+
+        CHECK(memory != MAP_FAILED);
+        move_section_table(raw.image, raw.length);
+        memcpy(image, raw.image, raw.length);
+        CHECK_EQUAL(munmap(memory, (size_t)(image - memory) / page_size() * page_size()), 0);
+        CHECK_EQUAL(munmap(end, page_size()), 0);
+        return (struct scripted_raw){ .image = image, .length = raw.length, .params = "" };
+}
+
+static void test_at_any_address(struct scripted *kit) {
+        static const size_t behind[] = { 0, 1, 100, 2000 };
+        struct scripted_module *alpha = scripted_module(kit, "alpha");
+
+        scripted_set_result(alpha, ENODEV);
+        for (unsigned int i = 0; i < SCRIPTED_COUNT(behind); i++) {
+                CHECK_EQUAL(scripted_raw_one(kit, image_alone(kit, behind[i])), ENODEV);
+                CHECK_EQUAL(alpha->loads, i + 1);
+                CHECK(scripted_loaded_from(alpha, i, "one"));
+        }
+}
+
+/* Which of its CPUs a process may use now. */
+static unsigned int count_cpus(pid_t pid) {
+        cpu_set_t set;
+
+        CHECK_EQUAL(sched_getaffinity(pid, sizeof(set), &set), 0);
+        return (unsigned int)CPU_COUNT(&set);
+}
+
+static int call_one_by_one(void *context) {
+        struct scripted *kit = context;
+        struct scripted_raw raw = scripted_raw_small(kit, scripted_module(kit, "alpha"), "one");
+
+        for (unsigned int i = 0; i < 200; i++)
+                CHECK_EQUAL(syscall(SYS_init_module, raw.image, raw.length, raw.params), -1);
+        return 0;
+}
+
+static void await_cpus(pid_t pid, unsigned int cpus) {
+        while (count_cpus(pid) != cpus)
+                scripted_sleep_ms(1);
+}
+
+/* Whoever calls one by one may keep the supervisor on one CPU (Linux 6.6), but not for longer. */
+static void test_cpus(struct scripted *kit) {
+        pid_t supervisor = scripted_await_process(kit, "modgate-superv");
+        unsigned int cpus = count_cpus(getpid());
+        struct scripted_module *beta = scripted_module(kit, "beta");
+        struct scripted_call *calls;
+
+        scripted_set_state(kit, scripted_module(kit, "alpha"), "live");
+        for (unsigned int i = 0; i < 4; i++) {
+                CHECK_EQUAL(scripted_own(kit, call_one_by_one, kit), 0);
+                await_cpus(supervisor, cpus);
+        }
+        calls = scripted_start_held(kit, beta, 32, scripted_image_call(kit, beta, "one"));
+        await_cpus(supervisor, cpus);
+        scripted_release(beta);
+        scripted_finish_all(kit, calls, 32, 0);
 }
 
 struct odd_image {
@@ -290,6 +369,8 @@ static void test_descriptors(struct scripted *kit) {
 int main(int argc, char **argv) {
         static const struct scripted_test tests[] = {
                 { .name = "live", .body = test_live, .after = after_live },
+                { .name = "at_any_address", .body = test_at_any_address, .after = scripted_after_no_continue },
+                { .name = "cpus", .body = test_cpus, .after = scripted_after_no_continue },
                 { .name = "odd_images",
                   .prepare = make_odd_images_bare,
                   .body = test_odd_images,
