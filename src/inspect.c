@@ -15,6 +15,9 @@
 /* Inspectors of which none has come back for so long hang, if a request waits for them: one more is asked for. */
 #define INSPECTORS_HANG_NS (50 * 1000000ULL)
 
+/* Comparing so much takes longer than to fork an inspector. */
+#define WORTH_AN_INSPECTOR (1U << 20)
+
 static struct request *request_of(struct list_node *node) {
         return container_of(node, struct request, inspecting);
 }
@@ -125,6 +128,16 @@ static struct request *not_inspected(struct supervisor *supervisor) {
         return comparison;
 }
 
+/* One more inspector: none works, all hang, or large images are to be compared and there are CPUs for that. */
+static bool wants_another(const struct supervisor *supervisor, const struct request *request) {
+        uint32_t busy = pool_count(&supervisor->inspectors, WORKER_BUSY);
+
+        if (busy == 0 || journal_now_ns() - idle_since(supervisor, request) >= INSPECTORS_HANG_NS)
+                return true;
+        return request->inspection == INSPECT_HASH && request->file.size >= WORTH_AN_INSPECTOR &&
+               busy < cpu_count(&supervisor->stay);
+}
+
 void inspections_send(struct supervisor *supervisor) {
         struct pool *pool = &supervisor->inspectors;
         struct request *request;
@@ -133,10 +146,7 @@ void inspections_send(struct supervisor *supervisor) {
         while ((request = not_inspected(supervisor)))
                 if (!give_to_inspector(supervisor, request))
                         break;
-        if (!request || pool_count(pool, WORKER_STARTING) > 0)
-                return;
-        if (pool_count(pool, WORKER_BUSY) > 0 &&
-            journal_now_ns() - idle_since(supervisor, request) < INSPECTORS_HANG_NS)
+        if (!request || pool_count(pool, WORKER_STARTING) > 0 || !wants_another(supervisor, request))
                 return;
         if (pool_grow(pool, journal_now_ns()) < 0)
                 inspections_give_up(supervisor);

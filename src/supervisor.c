@@ -19,8 +19,8 @@
 /* So many that wait for something are one. */
 #define CROWD 8U
 
-/* A boot needs many loaders at once, and then none for long. */
-#define IDLE_LOADERS_KEPT 1U
+/* A boot needs many workers at once, and then none for long. */
+#define IDLE_WORKERS_KEPT 1U
 #define IDLE_LIMIT_NS (10 * 1000000000ULL)
 
 /* A round that takes so long is our own slowness, or we stood still. No round waits longer while requests do. */
@@ -238,7 +238,8 @@ static int settle(struct supervisor *supervisor) {
                 inspections_send(supervisor);
                 loads_send(supervisor);
         } while (supervisor->inspection_queued);
-        if (pool_count(&supervisor->loaders, WORKER_IDLE) > IDLE_LOADERS_KEPT)
+        if (pool_count(&supervisor->loaders, WORKER_IDLE) > IDLE_WORKERS_KEPT ||
+            pool_count(&supervisor->inspectors, WORKER_IDLE) > IDLE_WORKERS_KEPT)
                 wait_ns = shorter(wait_ns, IDLE_LIMIT_NS);
         if (supervisor->stay.cpu != CPU_ANY)
                 wait_ns = shorter(wait_ns, STAY_NS);
@@ -264,8 +265,10 @@ static int supervise(struct supervisor *supervisor) {
                         cpu_stay_on(&supervisor->stay, CPU_ANY);
                 if (supervisor->journal->header.in_use == 0)
                         event_listen(&supervisor->loop);
-                if (now_ns - asleep_ns >= IDLE_LIMIT_NS)
-                        pool_shrink(&supervisor->loaders, IDLE_LOADERS_KEPT);
+                if (now_ns - asleep_ns >= IDLE_LIMIT_NS) {
+                        pool_shrink(&supervisor->loaders, IDLE_WORKERS_KEPT);
+                        pool_shrink(&supervisor->inspectors, IDLE_WORKERS_KEPT);
+                }
         }
         sweep(supervisor);
         return 0;

@@ -17,6 +17,14 @@ void cpu_stay_init(struct cpu_stay *stay) {
         stay->cpu = CPU_ANY;
 }
 
+unsigned int cpu_count(const struct cpu_stay *stay) {
+        unsigned int count = 0;
+
+        for (size_t i = 0; i < stay->size / sizeof(stay->allowed[0]); i++)
+                count += (unsigned int)__builtin_popcountl(stay->allowed[i]);
+        return count;
+}
+
 int cpu_stay_here(struct cpu_stay *stay) {
         if (stay->cpu == CPU_ANY && stay->size > 0)
                 cpu_stay_on(stay, sched_getcpu());

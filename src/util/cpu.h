@@ -23,6 +23,9 @@ struct cpu_stay {
 /* Of the calling process; changes nothing yet. */
 void cpu_stay_init(struct cpu_stay *stay);
 
+/* How many CPUs it may run on; 0: it cannot be told. */
+unsigned int cpu_count(const struct cpu_stay *stay);
+
 /* Stays where it runs now, unless it stays somewhere already. Returns that CPU, or CPU_ANY if it cannot stay. */
 int cpu_stay_here(struct cpu_stay *stay);
 

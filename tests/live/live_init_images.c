@@ -340,6 +340,23 @@ static void test_large_image(struct scripted *kit) {
         scripted_finish_all(kit, call, 1, ENOEXEC);
 }
 
+/* Large images are compared by several inspectors at a time; soon there is only one again. */
+static void test_many_large_images(struct scripted *kit) {
+        struct scripted_raw raw = scripted_raw_image(kit, scripted_module(kit, "alpha"), "one", (size_t)16 << 20);
+        struct scripted_call *calls = scripted_raw_start(kit, 16, raw);
+        bool more_than_one = false;
+
+        for (unsigned int i = 0; i < 16; i++)
+                while (calls[i].error == NOT_RETURNED) {
+                        more_than_one |= scripted_process(kit, "modgate-inspect", 1) != 0;
+                        scripted_sleep_ms(1);
+                }
+        scripted_finish_all(kit, calls, 16, ENOEXEC);
+        CHECK(more_than_one || count_cpus(getpid()) == 1);
+        while (scripted_process(kit, "modgate-inspect", 1) != 0)
+                scripted_sleep_ms(10);
+}
+
 /* Nothing stays open */
 
 static void test_descriptors(struct scripted *kit) {
@@ -381,6 +398,7 @@ int main(int argc, char **argv) {
                   .body = test_name_changes,
                   .after = after_name_changes },
                 { .name = "large_image", .body = test_large_image, .after = scripted_after_no_continue },
+                { .name = "many_large_images", .body = test_many_large_images, .after = scripted_after_no_continue },
                 { .name = "descriptors", .body = test_descriptors },
         };
 

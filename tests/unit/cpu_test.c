@@ -20,14 +20,6 @@ static struct cpu_stay now(void) {
         return stay;
 }
 
-static unsigned int count(const struct cpu_stay *stay) {
-        unsigned int found = 0;
-
-        for (size_t i = 0; i < stay->size / sizeof(stay->allowed[0]); i++)
-                found += (unsigned int)__builtin_popcountl(stay->allowed[i]);
-        return found;
-}
-
 static void assert_same(const struct cpu_stay *a, const struct cpu_stay *b) {
         assert_int_equal(a->size, b->size);
         assert_memory_equal(a->allowed, b->allowed, a->size);
@@ -49,7 +41,7 @@ static void test_here_and_back(void **state) {
         assert_true(cpu >= 0);
         assert_int_equal(sched_getcpu(), cpu);
         here = now();
-        assert_int_equal(count(&here), 1);
+        assert_int_equal(cpu_count(&here), 1);
         assert_int_equal(cpu_stay_here(&stay), cpu);
         cpu_stay_on(&stay, CPU_ANY);
         assert_int_equal(stay.cpu, CPU_ANY);
