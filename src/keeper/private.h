@@ -58,7 +58,9 @@ struct keeper {
         struct child workers[WORKER_KINDS][LOADERS_MAX];
 
         pid_t reporter;
-        uint64_t reported; /* what the last report knew of, see reports.c */
+        uint64_t reported;       /* what the last report knew of, see reports.c */
+        uint64_t active;         /* the same, at the last tick */
+        unsigned int report_age; /* ticks since the last report */
 
         pid_t tracer;
         struct trace trace;
