@@ -58,9 +58,7 @@ struct keeper {
         struct child workers[WORKER_KINDS][LOADERS_MAX];
 
         pid_t reporter;
-        uint64_t reported;       /* what the last report knew of, see reports.c */
-        uint64_t active;         /* the same, at the last tick */
-        unsigned int report_age; /* ticks since the last report */
+        uint64_t reported; /* what the last report knew of, see reports.c */
 
         pid_t tracer;
         struct trace trace;

@@ -18,8 +18,6 @@
 /* How long the end of the tree waits for a report, or a trace. */
 #define REPORT_LIMIT_NS (10 * 1000000000ULL)
 
-#define REPORT_PUT_OFF_TICKS 10U
-
 /* A count that moves whenever there is something new to report. */
 static uint64_t activity(const struct keeper *keeper) {
         const struct journal_header *header = &keeper->journal->header;
@@ -64,16 +62,9 @@ static void report_fork(struct keeper *keeper) {
                 report(keeper);
         keeper->reporter = pid > 0 ? pid : 0;
         keeper->reported = activity(keeper);
-        keeper->report_age = 0;
 }
 
-/* In a storm others need the CPU: then it can wait until nothing has happened since the last tick, for some ticks. */
 void report_refresh(struct keeper *keeper) {
-        bool moving = keeper->active != activity(keeper);
-
-        keeper->active = activity(keeper);
-        if (++keeper->report_age < REPORT_PUT_OFF_TICKS && moving)
-                return;
         if (keeper->reporter == 0 && report_is_due(keeper))
                 report_fork(keeper);
 }
