@@ -18,6 +18,9 @@
 /* Comparing so much takes longer than to fork an inspector. */
 #define WORTH_AN_INSPECTOR (1U << 20)
 
+/* The others are for requests that do not wait for somebody else's image. */
+#define COMPARING_MAX (INSPECTORS_MAX / 2)
+
 static struct request *request_of(struct list_node *node) {
         return container_of(node, struct request, inspecting);
 }
@@ -135,7 +138,7 @@ static bool wants_another(const struct supervisor *supervisor, const struct requ
         if (busy == 0 || journal_now_ns() - idle_since(supervisor, request) >= INSPECTORS_HANG_NS)
                 return true;
         return request->inspection == INSPECT_HASH && request->file.size >= WORTH_AN_INSPECTOR &&
-               busy < cpu_count(&supervisor->stay);
+               busy < COMPARING_MAX && busy < cpu_count(&supervisor->stay);
 }
 
 void inspections_send(struct supervisor *supervisor) {
