@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <sched.h>
 
 #include "journal.h"
 #include "supervisor.h"
@@ -20,6 +21,14 @@
 
 /* The others are for requests that do not wait for somebody else's image. */
 #define COMPARING_MAX (INSPECTORS_MAX / 2)
+
+void inspections_init(struct supervisor *supervisor) {
+        cpu_set_t cpus;
+
+        list_init(&supervisor->inspecting);
+        /* EINVAL: there are more CPUs than a set has room for */
+        supervisor->cpus = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (uint32_t)CPU_COUNT(&cpus) : CPU_SETSIZE;
+}
 
 static struct request *request_of(struct list_node *node) {
         return container_of(node, struct request, inspecting);
@@ -52,8 +61,7 @@ void inspect_cancel(struct supervisor *supervisor, struct request *request) {
                 pool_drop(worker);
 }
 
-/* While callers come one by one, they, we and an inspector take turns on one CPU. */
-static struct job job_for(struct supervisor *supervisor, const struct request *request) {
+static struct job job_for(const struct request *request) {
         static const enum job_type types[] = {
                 [INSPECT_NAME] = JOB_READ_NAME,
                 [INSPECT_PARAMS] = JOB_READ_STRING,
@@ -70,12 +78,11 @@ static struct job job_for(struct supervisor *supervisor, const struct request *r
                 .serial = request->inspection_serial,
                 .address = request->inspection == INSPECT_PARAMS ? params : call_argument(data, 0),
                 .image_length = image ? request->file.size : 0,
-                .cpu = supervisor->notify.wakes_here ? cpu_stay_here(&supervisor->stay) : CPU_ANY,
         };
 }
 
 static bool give_to_inspector(struct supervisor *supervisor, struct request *request) {
-        struct job job = job_for(supervisor, request);
+        struct job job = job_for(request);
         struct worker *worker;
 
         while ((worker = pool_idle(&supervisor->inspectors))) {
@@ -112,33 +119,41 @@ static uint64_t deadline_of(const struct supervisor *supervisor, const struct re
 }
 
 /*
- * The request that is next for an inspector, or NULL. Comparisons of whole images come last: there may be as many as
- * callers, and requests for other modules must not wait for them.
+ * The request that is next for an inspector, or NULL. Comparisons of whole images come last, and not too many at a
+ * time: there may be as many as callers, and requests for other modules must not wait for them.
  */
 static struct request *not_inspected(struct supervisor *supervisor) {
         struct request *comparison = NULL;
+        uint32_t comparing = 0;
 
         list_for_each_safe(node, after, &supervisor->inspecting) {
                 struct request *request = request_of(node);
 
-                if (request->inspector)
+                if (request->inspection == INSPECT_HASH && request->inspector)
+                        comparing++;
+                else if (request->inspector)
                         continue;
-                if (request->inspection != INSPECT_HASH)
+                else if (request->inspection != INSPECT_HASH)
                         return request;
-                if (!comparison)
+                else if (!comparison)
                         comparison = request;
         }
-        return comparison;
+        return comparing < COMPARING_MAX ? comparison : NULL;
 }
 
-/* One more inspector: none works, all hang, or large images are to be compared and there are CPUs for that. */
+/* One more inspector: none works, all hang, or large images are to be compared. */
 static bool wants_another(const struct supervisor *supervisor, const struct request *request) {
         uint32_t busy = pool_count(&supervisor->inspectors, WORKER_BUSY);
+        uint64_t now = journal_now_ns();
 
-        if (busy == 0 || journal_now_ns() - idle_since(supervisor, request) >= INSPECTORS_HANG_NS)
+        if (busy == 0)
                 return true;
-        return request->inspection == INSPECT_HASH && request->file.size >= WORTH_AN_INSPECTOR &&
-               busy < COMPARING_MAX && busy < cpu_count(&supervisor->stay);
+        /* others are at work: time enough until the keeper can fork again */
+        if (supervisor->no_inspector_ns != 0 && now - supervisor->no_inspector_ns < INSPECTORS_HANG_NS)
+                return false;
+        return now - idle_since(supervisor, request) >= INSPECTORS_HANG_NS ||
+               (request->inspection == INSPECT_HASH && request->file.size >= WORTH_AN_INSPECTOR &&
+                busy < supervisor->cpus);
 }
 
 void inspections_send(struct supervisor *supervisor) {
@@ -153,6 +168,11 @@ void inspections_send(struct supervisor *supervisor) {
                 return;
         if (pool_grow(pool, journal_now_ns()) < 0)
                 inspections_give_up(supervisor);
+}
+
+void inspections_failed(struct supervisor *supervisor) {
+        supervisor->no_inspector_ns = journal_now_ns();
+        inspections_give_up(supervisor);
 }
 
 void inspections_give_up(struct supervisor *supervisor) {

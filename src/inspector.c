@@ -15,7 +15,6 @@
 #include "modgate/job.h"
 #include "module/elf.h"
 #include "privilege.h"
-#include "util/cpu.h"
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/memfd.h"
@@ -220,7 +219,7 @@ static int inspect(int memory, const struct job *job, struct findings *findings)
 }
 
 /* Returns whether to go on. */
-static bool serve(int socket, struct cpu_stay *stay) {
+static bool serve(int socket) {
         static struct findings findings;
         struct job job;
         _cleanup_fd_ int memory = -1;
@@ -239,13 +238,10 @@ static bool serve(int socket, struct cpu_stay *stay) {
         r = fdpass_send_dup_fd(socket, &findings.answer, sizeof(findings.answer), findings.bytes,
                                findings.answer.length, findings.fd, 0);
         findings.fd = fd_close(findings.fd);
-        /* not before: whoever asked waits for the answer */
-        cpu_stay_on(stay, job.cpu);
         return r == 0;
 }
 
 _Noreturn void inspector_run(int socket) {
-        struct cpu_stay stay;
         int r = privilege_keep(NULL, 0, false);
 
         if (r < 0) {
@@ -253,8 +249,7 @@ _Noreturn void inspector_run(int socket) {
                 log_error("an inspector cannot give up its privileges: %m");
                 _exit(EXIT_FAILURE);
         }
-        cpu_stay_init(&stay);
-        while (serve(socket, &stay))
+        while (serve(socket))
                 ;
         _exit(EXIT_SUCCESS);
 }

@@ -31,9 +31,6 @@
 /* A worker that was asked for and does not come: the keeper stands still, or its message was lost. */
 #define STARTING_LIMIT_NS (3 * 1000000000ULL)
 
-/* So long after a request it may stay on the CPU of its caller. */
-#define STAY_NS (10 * 1000000ULL)
-
 /* So often the heartbeat moves while the keeper may look at it. */
 #define HEARTBEAT_NS (1000 * 1000000ULL)
 
@@ -128,7 +125,7 @@ static void handle_message(struct supervisor *supervisor, const struct handoff_m
                 if (message->kind == WORKER_LOADER)
                         loads_give_up_one(supervisor);
                 else
-                        inspections_give_up(supervisor);
+                        inspections_failed(supervisor);
                 break;
         case HANDOFF_START:
                 start(supervisor);
@@ -183,7 +180,6 @@ static int supervisor_init(struct supervisor *supervisor) {
         static const cap_value_t keep[] = { CAP_SYS_PTRACE };
         int r;
 
-        cpu_stay_init(&supervisor->stay);
         supervisor->modules_disabled_fd = open(supervisor->kernel->modules_disabled, O_RDONLY | O_CLOEXEC);
         module_sysfs_init(&supervisor->sysfs, supervisor->kernel->module_sysfs);
         r = module_index_init(&supervisor->index, supervisor->kernel->modules_directory);
@@ -241,8 +237,6 @@ static int settle(struct supervisor *supervisor) {
         if (pool_count(&supervisor->loaders, WORKER_IDLE) > IDLE_WORKERS_KEPT ||
             pool_count(&supervisor->inspectors, WORKER_IDLE) > IDLE_WORKERS_KEPT)
                 wait_ns = shorter(wait_ns, IDLE_LIMIT_NS);
-        if (supervisor->stay.cpu != CPU_ANY)
-                wait_ns = shorter(wait_ns, STAY_NS);
         if (supervisor->journal->header.in_use > 0 || supervisor->ended)
                 wait_ns = shorter(wait_ns, HEARTBEAT_NS);
         return wait_ns == UINT64_MAX ? -1 : (int)(wait_ns / 1000000U + 1);
@@ -261,11 +255,10 @@ static int supervise(struct supervisor *supervisor) {
                 if (now_ns - asleep_ns >= SLOW_ROUND_NS)
                         supervisor->inspected_ns = now_ns;
                 supervisor->journal->header.heartbeat++;
-                if (!supervisor->notify.wakes_here || now_ns - asleep_ns >= STAY_NS)
-                        cpu_stay_on(&supervisor->stay, CPU_ANY);
                 if (supervisor->journal->header.in_use == 0)
                         event_listen(&supervisor->loop);
-                if (now_ns - asleep_ns >= IDLE_LIMIT_NS) {
+                /* without a keeper there will be no others */
+                if (now_ns - asleep_ns >= IDLE_LIMIT_NS && supervisor->keeper.fd >= 0) {
                         pool_shrink(&supervisor->loaders, IDLE_WORKERS_KEPT);
                         pool_shrink(&supervisor->inspectors, IDLE_WORKERS_KEPT);
                 }
@@ -297,7 +290,7 @@ int supervisor_run_consume_fd(const struct supervisor_config *config, struct jou
         failures_init(&supervisor->failures, config->failure_ttl_ns);
         dedup_table_init(&supervisor->table);
         missed_init(supervisor);
-        list_init(&supervisor->inspecting);
+        inspections_init(supervisor);
         list_init(&supervisor->pending);
 
         r = supervisor_init(supervisor);

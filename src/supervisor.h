@@ -29,7 +29,6 @@
 #include "pool.h"
 #include "trace.h"
 #include "uevent_sequence.h"
-#include "util/cpu.h"
 #include "util/event.h"
 #include "util/list.h"
 
@@ -117,7 +116,6 @@ struct supervisor {
         bool started;      /* HANDOFF_START has come */
         bool ended;        /* the tree has */
         uint32_t received; /* requests */
-        struct cpu_stay stay;
 
         struct caller_self self;
         int modules_disabled_fd;
@@ -138,6 +136,8 @@ struct supervisor {
         uint64_t inspected_ns;       /* when an inspector last came back, or had no chance to */
         uint64_t expired_ns;         /* when inspections_expire() last looked at all of them */
         bool inspection_queued;      /* since they were last given to inspectors */
+        uint64_t no_inspector_ns;    /* when the keeper last could not fork one; 0: never */
+        uint32_t cpus;               /* that we may run on */
         uint64_t inspection_serial;  /* last given */
         struct list_node pending;    /* loads, in order */
 
@@ -211,6 +211,12 @@ void inspect_cancel(struct supervisor *supervisor, struct request *request);
 
 /* Gives waiting inspections to inspectors, and asks for another one when there is none, or those there are hang. */
 void inspections_send(struct supervisor *supervisor);
+
+/* The supervisor's list of them, and how many CPUs there are for inspectors. */
+void inspections_init(struct supervisor *supervisor);
+
+/* The keeper could not fork an inspector. As inspections_give_up(), and it is not asked again at once. */
+void inspections_failed(struct supervisor *supervisor);
 
 /* No inspector could be forked: unless there are others, all inspections that wait for one have failed. */
 void inspections_give_up(struct supervisor *supervisor);

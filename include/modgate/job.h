@@ -28,7 +28,7 @@ struct job {
         uint64_t address;       /* inspector */
         uint64_t image_length;  /* bytes: JOB_INIT, JOB_*_NAME, JOB_*_IMAGE */
         uint32_t params_length; /* JOB_FINIT, JOB_INIT: bytes after this struct, without a NUL */
-        int32_t cpu;            /* inspector: where it should be for its next job, or CPU_ANY (util/cpu.h) */
+        uint32_t reserved;
         /*
          * JOB_FINIT carries an O_PATH descriptor of the file, JOB_INIT one of a sealed memfd with the image, and those
          * for inspectors one of /proc/TID/mem.

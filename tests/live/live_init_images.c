@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "modgate/module.h"
@@ -77,38 +76,6 @@ static unsigned int count_cpus(pid_t pid) {
 
         CHECK_EQUAL(sched_getaffinity(pid, sizeof(set), &set), 0);
         return (unsigned int)CPU_COUNT(&set);
-}
-
-static int call_one_by_one(void *context) {
-        struct scripted *kit = context;
-        struct scripted_raw raw = scripted_raw_small(kit, scripted_module(kit, "alpha"), "one");
-
-        for (unsigned int i = 0; i < 200; i++)
-                CHECK_EQUAL(syscall(SYS_init_module, raw.image, raw.length, raw.params), -1);
-        return 0;
-}
-
-static void await_cpus(pid_t pid, unsigned int cpus) {
-        while (count_cpus(pid) != cpus)
-                scripted_sleep_ms(1);
-}
-
-/* Whoever calls one by one may keep the supervisor on one CPU (Linux 6.6), but not for longer. */
-static void test_cpus(struct scripted *kit) {
-        pid_t supervisor = scripted_await_process(kit, "modgate-superv");
-        unsigned int cpus = count_cpus(getpid());
-        struct scripted_module *beta = scripted_module(kit, "beta");
-        struct scripted_call *calls;
-
-        scripted_set_state(kit, scripted_module(kit, "alpha"), "live");
-        for (unsigned int i = 0; i < 4; i++) {
-                CHECK_EQUAL(scripted_own(kit, call_one_by_one, kit), 0);
-                await_cpus(supervisor, cpus);
-        }
-        calls = scripted_start_held(kit, beta, 32, scripted_image_call(kit, beta, "one"));
-        await_cpus(supervisor, cpus);
-        scripted_release(beta);
-        scripted_finish_all(kit, calls, 32, 0);
 }
 
 struct odd_image {
@@ -387,7 +354,6 @@ int main(int argc, char **argv) {
         static const struct scripted_test tests[] = {
                 { .name = "live", .body = test_live, .after = after_live },
                 { .name = "at_any_address", .body = test_at_any_address, .after = scripted_after_no_continue },
-                { .name = "cpus", .body = test_cpus, .after = scripted_after_no_continue },
                 { .name = "odd_images",
                   .prepare = make_odd_images_bare,
                   .body = test_odd_images,
