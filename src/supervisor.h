@@ -209,7 +209,10 @@ bool inspect_is_queued(const struct request *request);
 /* Forgets the inspection of a request, if there is one; an inspector that works on it is given up. */
 void inspect_cancel(struct supervisor *supervisor, struct request *request);
 
-/* Gives waiting inspections to inspectors, and asks for another one when there is none, or those there are hang. */
+/*
+ * Gives waiting inspections to inspectors, and asks for another one when there is none, when those there are hang, or
+ * when large images are to be compared.
+ */
 void inspections_send(struct supervisor *supervisor);
 
 /* The supervisor's list of them, and how many CPUs there are for inspectors. */
