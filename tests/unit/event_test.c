@@ -167,6 +167,24 @@ static void test_direct_gets_its_turn(void **state) {
         assert_true(fixture->sources[0].handled >= 3);
 }
 
+/* Right after a round with other events the direct source would be left alone, but not when nobody waits for those. */
+static void test_listen(void **state) {
+        struct fixture *fixture = *state;
+
+        add(fixture, 0, EVENT_PRIORITY_ANSWERS);
+        event_add_direct(&fixture->loop, &fixture->sources[1].source);
+        fixture->sources[0].stays = fixture->sources[1].stays = true;
+        make_ready(fixture, 0);
+        dispatch(fixture);
+        make_ready(fixture, 1);
+        dispatch(fixture);
+        assert_int_equal(fixture->sources[1].handled, 0);
+        event_listen(&fixture->loop);
+        dispatch(fixture);
+        assert_int_equal(fixture->sources[0].handled, 3);
+        assert_int_equal(fixture->sources[1].handled, 1);
+}
+
 /* After a round with other events, the time limit still counts. */
 static void test_waits(void **state) {
         struct fixture *fixture = *state;
@@ -251,6 +269,7 @@ int main(void) {
                 WITH_PIPES(test_each_event_once),
                 WITH_PIPES(test_priorities),
                 WITH_PIPES(test_direct_gets_its_turn),
+                WITH_PIPES(test_listen),
                 WITH_PIPES(test_waits),
                 WITH_PIPES(test_removed),
                 WITH_PIPES(test_removed_by_handler),
