@@ -7,16 +7,23 @@
 
 #define PAGE 4096U
 
+/* Far from where the kernel puts mappings by itself: nothing else of this program ever comes to lie behind the last
+ * page of one. */
+#define APART 0x100000000000U
+#define APART_STRIDE 0x1000000U
+
 /* `size` spaces in front of `end`, in pages of their own, up to the last byte of the last one; what follows is not
  * mapped. */
 static char *before_the_edge(size_t size, const char *end, size_t end_size) {
-        size_t all = size + end_size, pages = (all + PAGE - 1) / PAGE;
-        char *memory = mmap(NULL, (pages + 1) * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        char *start = memory + pages * PAGE - all;
+        static uintptr_t next = APART;
+        size_t all = size + end_size, length = (all + PAGE - 1) / PAGE * PAGE;
+        char *memory = mmap((void *)next, length, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+        char *start = memory + length - all;
 
         if (memory == MAP_FAILED)
                 exit(1);
-        (void)munmap(memory + pages * PAGE, PAGE);
+        next += APART_STRIDE;
         memset(start, ' ', size);
         memcpy(start + size, end, end_size);
         return start;
