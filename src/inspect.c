@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include "journal.h"
+#include "step.h"
 #include "supervisor.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -91,6 +92,7 @@ static bool give_to_inspector(struct supervisor *supervisor, struct request *req
                 if (r == 0) {
                         request->inspector = worker;
                         request->since_ns = journal_now_ns();
+                        STEP(INSPECTION_SENT);
                         return true;
                 }
                 if (r != -EPIPE)

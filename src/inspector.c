@@ -15,6 +15,7 @@
 #include "modgate/job.h"
 #include "module/elf.h"
 #include "privilege.h"
+#include "step.h"
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/memfd.h"
@@ -232,7 +233,9 @@ static bool serve(int socket) {
                 return false;
         findings.answer = (struct job_answer){ .status = JOB_DONE, .serial = job.serial };
         findings.fd = -1;
+        STEP(INSPECTING);
         findings.answer.error = inspect(memory, &job, &findings);
+        STEP(FOUND);
         if (findings.answer.error != 0)
                 findings.answer.status = JOB_REFUSED;
         r = fdpass_send_dup_fd(socket, &findings.answer, sizeof(findings.answer), findings.bytes,
@@ -241,9 +244,11 @@ static bool serve(int socket) {
         return r == 0;
 }
 
-_Noreturn void inspector_run(int socket) {
+_Noreturn void inspector_run(int socket, const struct confinement *confinement) {
         int r = privilege_keep(NULL, 0, false);
 
+        if (r == 0)
+                r = confinement_enter(confinement, CONFINED_INSPECTOR);
         if (r < 0) {
                 errno = -r;
                 log_error("an inspector cannot give up its privileges: %m");

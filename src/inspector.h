@@ -7,5 +7,7 @@
  * answer.
  */
 
-/* Serves jobs until the other end is closed. Never returns. */
-_Noreturn void inspector_run(int socket);
+#include "confinement.h"
+
+/* Gives up all privileges, and serves jobs until the other end is closed. Never returns. */
+_Noreturn void inspector_run(int socket, const struct confinement *confinement);

@@ -2,6 +2,7 @@
 #include "kernel_interface.h"
 
 #include <errno.h>
+#include <seccomp.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -19,6 +20,8 @@ static int native_init_module(const void *image, unsigned long length, const cha
         return result(syscall(SYS_init_module, image, length, params));
 }
 
+static const int native_calls[] = { SCMP_SYS(finit_module), SCMP_SYS(init_module), -1 };
+
 const struct kernel_interface kernel_interface_native = {
         .module_sysfs = "/sys/module",
         .modules_directory = NULL,
@@ -28,4 +31,5 @@ const struct kernel_interface kernel_interface_native = {
         .receive_uevent = uevent_receive,
         .finit_module = native_finit_module,
         .init_module = native_init_module,
+        .load_calls = native_calls,
 };

@@ -23,6 +23,9 @@ struct kernel_interface {
         /* The system calls, called in a loader. They return 0 or negative errno. */
         int (*finit_module)(int fd, const char *params, int flags);
         int (*init_module)(const void *image, unsigned long length, const char *params);
+
+        /* The system calls that these two make, as SCMP_SYS() numbers them, ended by -1: see confinement.h. */
+        const int *load_calls;
 };
 
 extern const struct kernel_interface kernel_interface_native;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "journal.h"
+#include "step.h"
 #include "supervisor.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -35,6 +36,7 @@ void load_free(struct supervisor *supervisor, struct load *load) {
         load->params = NULL;
         load->used = false;
         load_journal(supervisor, load)->state = JOURNAL_LOAD_FREE;
+        STEP(LOAD_FREED);
 }
 
 void load_begin(struct supervisor *supervisor, struct load *load) {
@@ -96,8 +98,10 @@ static int send_to_loader(struct supervisor *supervisor, struct load *load) {
 
                 remember_before_load(supervisor, load);
                 write_sent(supervisor, load, worker);
+                STEP(LOAD_JOURNALED);
                 r = pool_send(worker, &job, load->params, load->file_fd);
                 if (r == 0) {
+                        STEP(LOAD_SENT);
                         load->loader = worker;
                         list_remove(&load->pending);
                         return 0;
@@ -261,11 +265,14 @@ static void take_answer(struct supervisor *supervisor, struct load *load, struct
                         const struct job_answer *job_answer) {
         struct journal_load *entry = load_journal(supervisor, load);
 
+        STEP(RESULT_PEEKED);
         entry->status = job_answer->status;
         entry->error = job_answer->error;
         entry->duration_ns = job_answer->duration_ns;
         __atomic_store_n(&entry->state, JOURNAL_LOAD_DONE, __ATOMIC_RELEASE);
+        STEP(RESULT_JOURNALED);
         pool_consume(worker, job_answer);
+        STEP(RESULT_CONSUMED);
         load->loader = NULL;
         if (job_answer->status == JOB_DONE) {
                 count_made_up(supervisor, load);
@@ -274,6 +281,7 @@ static void take_answer(struct supervisor *supervisor, struct load *load, struct
                 tracing_load(supervisor, load, job_answer->error, job_answer->duration_ns);
                 remember_result(supervisor, load, job_answer->error);
         }
+        STEP(RESULT_COUNTED);
         load_complete(supervisor, load, job_answer->status, job_answer->error, CONTINUE_LOADER_REFUSED);
 }
 

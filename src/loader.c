@@ -13,6 +13,7 @@
 #include "journal.h"
 #include "modgate/job.h"
 #include "privilege.h"
+#include "step.h"
 #include "util/fd.h"
 #include "util/log.h"
 
@@ -95,19 +96,26 @@ static bool serve(int socket, const struct kernel_interface *kernel) {
                 return false;
         answer.serial = message.job.serial;
         message.bytes[length] = '\0';
+        STEP(JOB_TAKEN);
         if (message.job.type == JOB_FINIT && fd >= 0)
                 perform_finit(kernel, &message.job, message.bytes + sizeof(message.job), fd, &answer);
         else if (message.job.type == JOB_INIT && fd >= 0)
                 perform_init(kernel, &message.job, message.bytes + sizeof(message.job), fd, &answer);
         else
                 return false;
-        return fdpass_send_dup_fd(socket, &answer, sizeof(answer), NULL, 0, -1, 0) == 0;
+        STEP(LOAD_PERFORMED);
+        if (fdpass_send_dup_fd(socket, &answer, sizeof(answer), NULL, 0, -1, 0) < 0)
+                return false;
+        STEP(RESULT_SENT);
+        return true;
 }
 
-_Noreturn void loader_run(int socket, const struct kernel_interface *kernel) {
+_Noreturn void loader_run(int socket, const struct kernel_interface *kernel, const struct confinement *confinement) {
         static const cap_value_t keep[] = { CAP_SYS_MODULE };
         int r = privilege_keep(keep, 1, true);
 
+        if (r == 0)
+                r = confinement_enter(confinement, CONFINED_LOADER);
         if (r < 0) {
                 errno = -r;
                 log_error("a loader cannot give up its privileges: %m");

@@ -6,7 +6,8 @@
  * byte but the parameters, which it passes on as they are, and parses nothing.
  */
 
+#include "confinement.h"
 #include "kernel_interface.h"
 
-/* Serves jobs until the other end is closed. Never returns. */
-_Noreturn void loader_run(int socket, const struct kernel_interface *kernel);
+/* Gives up all privileges but that one, and serves jobs until the other end is closed. Never returns. */
+_Noreturn void loader_run(int socket, const struct kernel_interface *kernel, const struct confinement *confinement);

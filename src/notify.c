@@ -8,11 +8,11 @@
 #include <sys/ioctl.h>
 
 #include "journal.h"
+#include "step.h"
 #include "util/fd.h"
 #include "util/log.h"
 
 /* linux/seccomp.h of Linux 6.6 */
-#define NOTIF_SET_FLAGS _IOW('!', 4, uint64_t)
 #define SYNC_WAKE_UP (1ULL << 0)
 
 /* Whoever looks at the journal sees that something waits, and that we move. */
@@ -46,7 +46,7 @@ void notify_wake_here(struct notify *notify, bool here) {
         if (notify->listener < 0 || notify->wakes_here == here || notify->wakes_anywhere_only)
                 return;
         notify->wakes_here = here;
-        while (ioctl(notify->listener, NOTIF_SET_FLAGS, flags) < 0) {
+        while (ioctl(notify->listener, NOTIFY_IOCTL_SET_FLAGS, flags) < 0) {
                 if (errno == EINTR)
                         continue;
                 notify->wakes_anywhere_only = true;
@@ -67,7 +67,9 @@ short notify_poll(const struct notify *notify) {
 static void slot_free(struct notify *notify, struct journal_request *request) {
         /* the commit word first: a slot that is half cleared does not count */
         __atomic_store_n(&request->committed, 0, __ATOMIC_RELEASE);
+        STEP(UNCOMMITTED);
         memset(request, 0, sizeof(*request));
+        STEP(SLOT_FREE);
         if (request >= notify->journal->requests && request < notify->journal->requests + JOURNAL_REQUESTS)
                 notify->free_slots[notify->free_count++] = (uint32_t)(request - notify->journal->requests);
         count_slots(notify);
@@ -92,7 +94,9 @@ static void commit(struct notify *notify, struct journal_request *request) {
         request->order = ++header->order;
         request->received_ns = journal_boottime_ns();
         request->load = JOURNAL_NO_LOAD;
+        STEP(ORDERED);
         __atomic_store_n(&request->committed, 1, __ATOMIC_RELEASE);
+        STEP(COMMITTED);
         header->requests++;
 }
 
@@ -107,6 +111,7 @@ int notify_receive(struct notify *notify, struct journal_request **ret_request) 
         if (r != 0)
                 return r;
         notify->free_count--;
+        STEP(RECEIVED);
         commit(notify, request);
         count_slots(notify);
         *ret_request = request;
@@ -163,7 +168,9 @@ static bool answer_and_free(struct notify *notify, struct journal_request *reque
         bool taken;
 
         __atomic_store_n(&request->answering, 1, __ATOMIC_RELEASE);
+        STEP(ANSWERING);
         taken = send_answer(notify, request, error, reason != CONTINUE_NOT ? SECCOMP_USER_NOTIF_FLAG_CONTINUE : 0);
+        STEP(ANSWERED);
         if (taken)
                 header->answered++;
         else

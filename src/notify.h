@@ -13,6 +13,9 @@
 
 #include "modgate/journal.h"
 
+/* SECCOMP_IOCTL_NOTIF_SET_FLAGS of Linux 6.6 */
+#define NOTIFY_IOCTL_SET_FLAGS _IOW('!', 4, uint64_t)
+
 enum {
         NOTIFY_E_EMPTY = 1, /* nothing to receive: the requester went away between poll and receive */
         NOTIFY_E_FULL,      /* no slot is free */

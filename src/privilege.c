@@ -60,6 +60,10 @@ static int raise_setpcap(void) {
         return r;
 }
 
+void privilege_hide_memory(void) {
+        (void)prctl(PR_SET_DUMPABLE, 0);
+}
+
 int privilege_keep(const cap_value_t *keep, size_t count, bool effective) {
         int r;
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "step.h"
 #include "supervisor.h"
 #include "util/log.h"
 
@@ -40,6 +41,7 @@ static void adopt_load(struct supervisor *supervisor, struct load *load, const s
         memcpy(load->image_hash, entry->image_hash, sizeof(load->image_hash));
         dedup_table_adopt(&supervisor->table, &entry->key, &load->dedup);
         supervisor->journal->header.recovered++;
+        STEP(LOAD_ADOPTED);
 }
 
 /*
@@ -79,6 +81,7 @@ static void resume_load(struct supervisor *supervisor, struct load *load) {
 void supervisor_recover(struct supervisor *supervisor) {
         bool adopted[JOURNAL_LOADS] = { false };
 
+        STEP(RECOVERING);
         for (uint32_t i = 0; i < JOURNAL_LOADS; i++) {
                 const struct journal_load *entry = &supervisor->journal->loads[i];
 
@@ -87,7 +90,9 @@ void supervisor_recover(struct supervisor *supervisor) {
                         adopt_load(supervisor, &supervisor->loads[i], entry);
         }
         notify_recover(&supervisor->notify, take_over_request, supervisor);
+        STEP(REQUESTS_FOUND);
         for (uint32_t i = 0; i < JOURNAL_LOADS; i++)
                 if (adopted[i])
                         resume_load(supervisor, &supervisor->loads[i]);
+        STEP(RECOVERED);
 }

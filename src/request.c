@@ -7,6 +7,7 @@
 #include "call.h"
 #include "journal.h"
 #include "module/identity.h"
+#include "step.h"
 #include "supervisor.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -231,8 +232,10 @@ void request_begin(struct supervisor *supervisor, struct journal_request *slot) 
         request_init(request, slot);
         missed_thread_calls(supervisor, request);
         slot->looks++;
+        STEP(LOOKING);
         reason = look(supervisor, request);
         slot->looks--;
+        STEP(LOOKED_AT);
         if (reason != CONTINUE_NOT) {
                 request_continue(supervisor, request, reason);
                 return;
@@ -286,6 +289,7 @@ void request_adopt(struct supervisor *supervisor, struct journal_request *slot, 
         request->may_miss = true;
         missed_thread_calls(supervisor, request);
         dedup_table_attach(&load->dedup, &request->dedup);
+        STEP(REQUEST_ADOPTED);
 }
 
 /* The load that a request leads, or would lead once its turn comes, gets what is needed to perform it. */
@@ -355,8 +359,11 @@ static void enter(struct supervisor *supervisor, struct request *request, struct
         struct load *load = container_of(request->dedup.load, struct load, dedup);
 
         request->state = REQUEST_WAITING;
+        STEP(SUBMITTED);
         slot->load_serial = load->serial;
+        STEP(SLOT_SERIAL);
         slot->load = (uint32_t)(load - supervisor->loads);
+        STEP(SLOT_LOAD);
         missed_forget(supervisor, slot->notif.pid);
         request->may_miss = true;
         if (verdict == DEDUP_LEAD)
@@ -379,6 +386,7 @@ static void enter_table(struct supervisor *supervisor, struct request *request, 
         load = load_for(supervisor, request, params, length);
         if (!load)
                 return;
+        STEP(LOAD_MADE);
         /* What was seen of /proc/TID is only true of the requester if it still waits now. */
         if (notify_is_waiting(&supervisor->notify, request->slot)) {
                 enter(supervisor, request, load);
@@ -494,6 +502,7 @@ void request_share_failure(struct supervisor *supervisor, struct request *reques
 
 void request_inspected(struct supervisor *supervisor, struct request *request, const struct job_answer *answer,
                        const char *bytes, int *fd) {
+        STEP(INSPECTED);
         if (answer->status != JOB_DONE) {
                 request_not_inspected(supervisor, request,
                                       answer->status == JOB_TOO_LONG ? CONTINUE_PARAMS_TOO_LONG

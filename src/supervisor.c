@@ -176,7 +176,7 @@ static int say_ready(int keeper) {
         return fdpass_send_dup_fd(keeper, &message, sizeof(message), NULL, 0, -1, 0);
 }
 
-static int supervisor_init(struct supervisor *supervisor) {
+static int supervisor_init(struct supervisor *supervisor, const struct confinement *confinement) {
         static const cap_value_t keep[] = { CAP_SYS_PTRACE };
         int r;
 
@@ -196,7 +196,8 @@ static int supervisor_init(struct supervisor *supervisor) {
                 return r;
         pool_init(&supervisor->loaders, &supervisor->loop, supervisor->keeper.fd, WORKER_LOADER, loader_ready);
         pool_init(&supervisor->inspectors, &supervisor->loop, supervisor->keeper.fd, WORKER_INSPECTOR, inspector_ready);
-        return event_add(&supervisor->loop, &supervisor->keeper);
+        r = event_add(&supervisor->loop, &supervisor->keeper);
+        return r == 0 ? confinement_enter(confinement, CONFINED_SUPERVISOR) : r;
 }
 
 static void supervisor_deinit(struct supervisor *supervisor) {
@@ -293,7 +294,7 @@ int supervisor_run_consume_fd(const struct supervisor_config *config, struct jou
         inspections_init(supervisor);
         list_init(&supervisor->pending);
 
-        r = supervisor_init(supervisor);
+        r = supervisor_init(supervisor, config->confinement);
         if (r == 0)
                 r = say_ready(keeper_fd);
         if (r == 0)

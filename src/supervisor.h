@@ -19,6 +19,7 @@
 
 #include "call.h"
 #include "caller.h"
+#include "confinement.h"
 #include "dedup_table.h"
 #include "failures.h"
 #include "kernel_interface.h"
@@ -147,6 +148,7 @@ struct supervisor {
 
 struct supervisor_config {
         const struct kernel_interface *kernel;
+        const struct confinement *confinement;
         uint64_t failure_ttl_ns; /* how long failures are remembered; 0: not at all */
         int trace_fd;            /* the pipe to the tracer, taken over; -1: there is none */
 };

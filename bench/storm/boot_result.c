@@ -17,6 +17,7 @@ const struct boot_measure boot_measures[BOOT_MEASURES] = {
         { "failing", "failing", "of these never loaded", "", 1, 0 },
         { "again_loads", "again/loads", "loads when triggered again", "", 1, 0 },
         { "vmalloc_peak_kib", "vmalloc_peak_kib", "vmalloc peak", "MiB", 1.0 / 1024, 1 },
+        { "unit_cpu_s", "unit_cpu_s", "CPU time of udevd's unit", "s", 1, 2 },
         { "settle_s", "settle_s", "time to settle", "s", 1, 2 },
 };
 

@@ -15,7 +15,7 @@
 enum {
         BOOT_CASES_MAX = 48,
         BOOT_ROUNDS_MAX = 100,
-        BOOT_MEASURES = 7,
+        BOOT_MEASURES = 8,
 };
 
 struct boot_case {

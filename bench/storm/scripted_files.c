@@ -146,6 +146,7 @@ int scripted_kernel_create(const char *const *names, size_t count, uint64_t imag
                 .receive_uevent = scripted_receive_uevent,
                 .finit_module = scripted_finit_module,
                 .init_module = scripted_init_module,
+                .load_calls = scripted_load_calls,
         };
         r = set_names(kernel, names);
         if (r == 0)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,6 +136,12 @@ static void take_time(struct scripted_kernel *kernel, uint64_t duration_ns) {
         while (kernel->hold && !owner_has_ended(kernel))
                 futex_wait(&kernel->hold, 1, LOOK_NS);
 }
+
+/* Files, the event, and who is still there. */
+const int scripted_load_calls[] = {
+        SCMP_SYS(openat), SCMP_SYS(pwrite64), SCMP_SYS(truncate), SCMP_SYS(unlink),
+        SCMP_SYS(socket), SCMP_SYS(flock),    SCMP_SYS(kill),     -1,
+};
 
 /* Returns the state in which it was found, once it is not COMING because of somebody else: then it is because of us. */
 static unsigned int enter(struct scripted_kernel *kernel, struct scripted_module *module) {

@@ -8,6 +8,9 @@
 /* The functions of its interface have no other way to it. */
 extern struct scripted_kernel *scripted_current;
 
+/* What its loads call. */
+extern const int scripted_load_calls[];
+
 int scripted_open_uevents(void);
 int scripted_receive_uevent(int socket, char *buffer, size_t size, struct uevent *ret);
 int scripted_finit_module(int fd, const char *params, int flags);

@@ -76,7 +76,7 @@ _Static_assert(sizeof(struct journal_request) == JOURNAL_SLOT_SIZE, "a slot neve
 
 enum journal_load_state {
         JOURNAL_LOAD_FREE = 0,
-        JOURNAL_LOAD_SENT, /* the job was sent, or was about to be: the loader tells, see JOB_PING */
+        JOURNAL_LOAD_SENT, /* the job was sent, or was about to be: see recover.c */
         JOURNAL_LOAD_DONE, /* the answer is here */
 };
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "keeper/private.h"
 
+#include <errno.h>
 #include <poll.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "util/fd.h"
 #include "util/log.h"
@@ -22,13 +25,32 @@ void bypass_take_over(struct keeper *keeper) {
 
 void bypass_begin(struct keeper *keeper) {
         log_error("the supervisor cannot be kept alive: module loads are left to the kernel from now on, without "
-                  "deduplication; restart the supervised service to change that");
+                  "deduplication; restart the supervised service, or 'kill -USR1 %d', to change that",
+                  (int)getpid());
         keeper->bypass = true;
         /* nobody receives events any more: they would only fill its buffer */
         keeper->uevents = fd_close(keeper->uevents);
         keeper->journal->header.bypassed = 1;
         if (keeper->listener >= 0)
                 bypass_take_over(keeper);
+}
+
+void bypass_end(struct keeper *keeper) {
+        int r;
+
+        if (!keeper->bypass || keeper->ended)
+                return;
+        log_notice("asked to supervise again: starting a supervisor");
+        keeper->bypass = false;
+        keeper->journal->header.bypassed = 0;
+        memset(keeper->deaths_ns, 0, sizeof(keeper->deaths_ns));
+        keeper_open_uevents(keeper);
+        r = supervisor_start(keeper);
+        if (r < 0) {
+                errno = -r;
+                log_error("cannot fork a supervisor: %m");
+                bypass_begin(keeper);
+        }
 }
 
 void bypass_receive(struct notify *notify) {

@@ -67,8 +67,8 @@ int worker_fork(struct keeper *keeper, enum worker_kind kind, uint32_t index) {
                 /* what they could write there, the supervisor would believe */
                 (void)munmap(keeper->journal, sizeof(*keeper->journal));
                 if (kind == WORKER_LOADER)
-                        loader_run(3, keeper->config.kernel);
-                inspector_run(3);
+                        loader_run(3, keeper->config.kernel, &keeper->confinement);
+                inspector_run(3, &keeper->confinement);
         }
         child_forget(child);
         child->pid = pid;

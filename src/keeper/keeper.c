@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -29,11 +30,8 @@ bool keeper_tree_has_ended(const struct keeper *keeper) {
 }
 
 static void reap(struct keeper *keeper) {
-        struct signalfd_siginfo info;
         pid_t pid;
 
-        while (read(keeper->signals, &info, sizeof(info)) > 0)
-                ;
         while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
                 if (pid == keeper->supervisor)
                         supervisor_replace(keeper);
@@ -44,6 +42,17 @@ static void reap(struct keeper *keeper) {
                 else
                         worker_reaped(keeper, pid);
         }
+}
+
+static void handle_signals(struct keeper *keeper) {
+        struct signalfd_siginfo info;
+        bool asked = false;
+
+        while (read(keeper->signals, &info, sizeof(info)) > 0)
+                asked = asked || info.ssi_signo == SIGUSR1;
+        reap(keeper);
+        if (asked)
+                bypass_end(keeper);
 }
 
 static void handle_message(struct keeper *keeper, const struct handoff_message *message) {
@@ -146,7 +155,7 @@ void keeper_loop(struct keeper *keeper) {
                 if (pollers[1].revents)
                         handle_launcher(keeper);
                 if (pollers[0].revents)
-                        reap(keeper);
+                        handle_signals(keeper);
                 if (journal_now_ns() - tick_ns >= period_ns) {
                         tick_ns = journal_now_ns();
                         tick(keeper);

@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "confinement.h"
 #include "keeper/keeper.h"
 #include "modgate/handoff.h"
 #include "modgate/journal.h"
@@ -37,9 +38,10 @@ struct child {
 struct keeper {
         struct keeper_config config;
         struct journal *journal;
+        struct confinement confinement; /* of the children */
         int launcher; /* socket; stays open until we end: its end of file is the word that the tree has ended */
         bool launcher_gone;
-        int signals; /* signalfd for SIGCHLD */
+        int signals; /* signalfd: SIGCHLD; SIGUSR1 asks to end the bypass */
         int uevents; /* socket, for the supervisor; -1: failures are not remembered */
         int listener;
         bool ended; /* the tree has */
@@ -74,6 +76,11 @@ int keeper_tell(int socket, enum handoff_type type, int fd);
 
 /* Does no process use the listener's filter any more? */
 bool keeper_tree_has_ended(const struct keeper *keeper);
+
+/* start.c */
+
+/* Opens the socket for uevents, if there is to be one. Without it failures are not remembered: no reason to fail. */
+void keeper_open_uevents(struct keeper *keeper);
 
 /* children.c */
 
@@ -129,6 +136,9 @@ void bypass_begin(struct keeper *keeper);
 
 /* The same for a listener that has only come since. */
 void bypass_take_over(struct keeper *keeper);
+
+/* Somebody has asked for it: tries again with a supervisor, as if none had ever died. */
+void bypass_end(struct keeper *keeper);
 
 /* Answers what waits at the listener. */
 void bypass_receive(struct notify *notify);

@@ -33,15 +33,16 @@
  */
 static int take_signals(struct keeper *keeper) {
         struct sigaction standard = { .sa_handler = SIG_DFL };
-        sigset_t all, children;
+        sigset_t all, heard;
 
         (void)sigaction(SIGCHLD, &standard, NULL);
         (void)sigfillset(&all);
         if (sigprocmask(SIG_SETMASK, &all, NULL) < 0)
                 return -errno;
-        (void)sigemptyset(&children);
-        (void)sigaddset(&children, SIGCHLD);
-        keeper->signals = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
+        (void)sigemptyset(&heard);
+        (void)sigaddset(&heard, SIGCHLD);
+        (void)sigaddset(&heard, SIGUSR1);
+        keeper->signals = signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);
         return keeper->signals < 0 ? -errno : 0;
 }
 
@@ -62,8 +63,7 @@ static void raise_descriptors(void) {
                 log_warning("cannot raise the number of descriptors: %m");
 }
 
-/* Without it failures are not remembered, which is no reason to fail. */
-static void open_uevents(struct keeper *keeper) {
+void keeper_open_uevents(struct keeper *keeper) {
         if (keeper->config.failure_ttl_ns == 0)
                 return;
         keeper->uevents = keeper->config.kernel->open_uevents();
@@ -103,13 +103,17 @@ static int keeper_init(struct keeper *keeper) {
         if (r < 0)
                 return r;
         title_set("modgate-keeper");
+        privilege_hide_memory();
         (void)umask(022);
         (void)chdir("/");
         raise_descriptors();
         r = check(journal_create(&keeper->journal), "create its journal");
+        if (r == 0)
+                r = check(confinement_init(&keeper->confinement, keeper->config.kernel),
+                          "build its children's filters");
         if (r < 0)
                 return r;
-        open_uevents(keeper);
+        keeper_open_uevents(keeper);
         r = tracing_start(keeper);
         if (r < 0)
                 return r;

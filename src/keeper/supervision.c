@@ -35,6 +35,7 @@ int supervisor_start(struct keeper *keeper) {
         if (pid == 0) {
                 struct supervisor_config config = {
                         .kernel = keeper->config.kernel,
+                        .confinement = &keeper->confinement,
                         .failure_ttl_ns = keeper->uevents >= 0 ? keeper->config.failure_ttl_ns : 0,
                         .trace_fd = keeper->trace.fd >= 0 ? 4 : -1,
                 };

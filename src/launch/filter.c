@@ -2,17 +2,12 @@
 #include "launch/filter.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "util/fd.h"
-#include "util/memfd.h"
+#include "seccomp_program.h"
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
@@ -33,11 +28,6 @@ static const uint32_t families[][FAMILY_MAX] = {
         { SCMP_ARCH_MIPSEL64, SCMP_ARCH_MIPSEL64N32, SCMP_ARCH_MIPSEL },
         { SCMP_ARCH_PARISC64, SCMP_ARCH_PARISC },
 };
-
-static void filter_contextp(scmp_filter_ctx *context) {
-        if (*context)
-                seccomp_release(*context);
-}
 
 static int add_family(scmp_filter_ctx context, const uint32_t *family) {
         for (size_t i = 0; i < FAMILY_MAX && family[i] != SCMP_ARCH_NATIVE; i++) {
@@ -80,35 +70,8 @@ static int add_rules(scmp_filter_ctx context) {
         return seccomp_rule_add(context, SCMP_ACT_NOTIFY, SCMP_SYS(init_module), 0);
 }
 
-static int read_program(int fd, struct sock_filter **ret, unsigned short *ret_count) {
-        struct sock_filter *program;
-        struct stat status;
-        size_t size;
-
-        if (fstat(fd, &status) < 0)
-                return -errno;
-
-        size = (size_t)status.st_size;
-        if (size == 0 || size % sizeof(*program) != 0 || size / sizeof(*program) > USHRT_MAX)
-                return -EINVAL;
-
-        program = malloc(size);
-        if (!program)
-                return -ENOMEM;
-
-        if (pread(fd, program, size, 0) != (ssize_t)size) {
-                free(program);
-                return -EIO;
-        }
-
-        *ret = program;
-        *ret_count = (unsigned short)(size / sizeof(*program));
-        return 0;
-}
-
 int filter_build(struct sock_filter **ret, unsigned short *ret_count) {
-        __attribute__((cleanup(filter_contextp))) scmp_filter_ctx context = NULL;
-        _cleanup_fd_ int fd = -1;
+        _cleanup_seccomp_ scmp_filter_ctx context = NULL;
         int r;
 
         /* libseccomp asks the kernel what it knows before it takes a NOTIFY rule; the launcher does that itself. */
@@ -124,15 +87,7 @@ int filter_build(struct sock_filter **ret, unsigned short *ret_count) {
         if (r < 0)
                 return r;
 
-        fd = memfd_new("modgate-filter", 0);
-        if (fd < 0)
-                return fd;
-
-        r = seccomp_export_bpf(context, fd);
-        if (r < 0)
-                return r;
-
-        return read_program(fd, ret, ret_count);
+        return seccomp_program(context, ret, ret_count);
 }
 
 int filter_install(const struct sock_filter *program, unsigned short count, int *ret_listener) {

@@ -7,6 +7,7 @@
 #include "fdpass.h"
 #include "keeper/keeper.h"
 #include "launch/cgroup.h"
+#include "privilege.h"
 #include "util/detach.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -30,6 +31,10 @@ static void stand_in(void *context) {
         int listener = -1, r;
 
         (void)context;
+        privilege_hide_memory();
+        /* what it may have to do later (its own cgroup, answers) needs none */
+        if (privilege_keep(NULL, 0, false) < 0)
+                return;
         if (send_byte(DETACHED_SOCKET, -1) < 0)
                 return;
 

@@ -35,7 +35,7 @@ print("this is not for the user")
 exec(open(f"{here}/do-{options.cpus}").read() if os.path.exists(f"{here}/do-{options.cpus}") else "")
 def boot(loads, settle_s):
     return {"calls": 10 * options.cpus, "loads": loads, "distinct": 4, "failing": 2, "vmalloc_peak_kib": 2048 + loads,
-            "settle_s": settle_s, "again": {"loads": 1}, "loads_by_module": {"mg_one": loads}}
+            "settle_s": settle_s, "unit_cpu_s": settle_s / 4, "again": {"loads": 1}, "loads_by_module": {"mg_one": loads}}
 with open(options.json, "w") as f:
     json.dump({"schema": globals().get("schema", "modgate.quickstart/1"), "release": 12, "kernel": "6.1.0-test",
                "cpus": options.cpus, "bare": boot(10 * options.cpus, 4.0 + run), "modgate": boot(6, 2.0),
@@ -93,6 +93,7 @@ class Boot(unittest.TestCase):
         self.assertEqual([round(case["ratio"]["settle_s"][which], 4) for which in ("min", "median", "max")],
                          [0.1429, 0.2, 0.3333])
         self.assertEqual(case["bare"]["loads"]["median"], 160)
+        self.assertEqual(case["modgate"]["unit_cpu_s"]["median"], 0.5)
         self.assertEqual(case["bare"]["again_loads"]["median"], 1)
         self.assertEqual(case["ratio"]["calls"], {"min": 1, "median": 1, "max": 1})
         self.assertEqual([boot["bare"]["loads_by_module"] for boot in case["boots"]], 3 * [{"mg_one": 160}])

@@ -282,6 +282,38 @@ static bool has_uevent_socket(const struct scripted *kit) {
         return found;
 }
 
+/* It comes back when somebody asks for it, and what is left of the supervisors that died is taken over. */
+static void test_bypass_ended(struct scripted *kit) {
+        struct scripted_module *alpha = scripted_module(kit, "alpha"), *gamma = scripted_module(kit, "gamma");
+        struct scripted_call *calls = scripted_start_waiting(kit, alpha, 8);
+        pid_t keeper = scripted_process(kit, "modgate-keeper", 0);
+
+        for (unsigned int i = 0; i < 4; i++)
+                (void)scripted_replace_supervisor(kit);
+        CHECK_EQUAL(kill(scripted_await_process(kit, "modgate-superv"), SIGKILL), 0);
+        scripted_finish(kit, calls, 8);
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(gamma)), kit->bare[0]);
+        CHECK_EQUAL(gamma->loads, 0);
+        CHECK_EQUAL(kill(keeper, SIGUSR1), 0);
+        (void)scripted_await_process(kit, "modgate-superv");
+        /* the keeper may have answered a few more */
+        while (scripted_one(kit, scripted_call_of(gamma)) == kit->bare[0])
+                scripted_sleep_ms(5);
+        CHECK_EQUAL(gamma->loads, 1);
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(gamma)), EEXIST);
+        CHECK(has_uevent_socket(kit));
+        /* not once more: there is nothing to end */
+        CHECK_EQUAL(kill(keeper, SIGUSR1), 0);
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(gamma)), EEXIST);
+        (void)scripted_replace_supervisor(kit);
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(gamma)), EEXIST);
+        /* the load that is still held */
+        calls = scripted_start_parked(kit, 4, scripted_call_of(alpha));
+        CHECK_EQUAL(alpha->loads, 1);
+        scripted_release(alpha);
+        scripted_finish_all(kit, calls, 4, 0);
+}
+
 static void test_bypass(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
         struct scripted_call *calls = scripted_start_waiting(kit, alpha, 8);
@@ -302,6 +334,13 @@ static void test_bypass(struct scripted *kit) {
         CHECK_EQUAL(scripted_log_lines(kit, "cannot be kept alive"), 1);
         CHECK(!has_uevent_socket(kit));
         scripted_release(alpha);
+}
+
+static void after_bypass_ended(struct scripted *kit, struct json_object *report) {
+        (void)kit;
+        CHECK(scripted_number(report, "continued", "bypass") >= 9);
+        CHECK_EQUAL(scripted_number(report, "totals", "bypassed"), 0);
+        CHECK_EQUAL(scripted_number(report, "totals", "requests"), scripted_number(report, "totals", "answered"));
 }
 
 static void after_bypass(struct scripted *kit, struct json_object *report) {
@@ -533,6 +572,12 @@ int main(int argc, char **argv) {
                   .prepare = scripted_prepare_bare,
                   .body = test_bypass,
                   .after = after_bypass,
+                  .failure_ttl_s = 60,
+                  .counts_inexactly = true },
+                { .name = "bypass_ended",
+                  .prepare = scripted_prepare_bare,
+                  .body = test_bypass_ended,
+                  .after = after_bypass_ended,
                   .failure_ttl_s = 60,
                   .counts_inexactly = true },
                 { .name = "keeper_killed",

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -329,6 +330,13 @@ void scripted_lose_uevents(struct scripted *kit) {
         send_datagram(kit, "", 1);
 }
 
+/* Files that are made and removed, and time that passes. */
+static const int load_calls[] = {
+        SCMP_SYS(openat),    SCMP_SYS(pwrite64),        SCMP_SYS(mkdir),
+        SCMP_SYS(unlink),    SCMP_SYS(rmdir),           SCMP_SYS(truncate),
+        SCMP_SYS(nanosleep), SCMP_SYS(clock_nanosleep), -1,
+};
+
 const struct kernel_interface *scripted_interface(void) {
         return &interface;
 }
@@ -407,6 +415,7 @@ struct scripted *scripted_new(void) {
                 .receive_uevent = scripted_receive_uevent,
                 .finit_module = scripted_finit_module,
                 .init_module = scripted_init_module,
+                .load_calls = load_calls,
         };
         return kit;
 }

@@ -38,6 +38,7 @@ LOADS_OF_FAILING_MAX = 2
 ROWS = (("calls made by udevd's workers", "calls", ""), ("loads that reached the kernel", "loads", ""),
         ("distinct modules asked for", "distinct", ""), ("of these never loaded", "failing", ""),
         ("vmalloc peak", "vmalloc_peak_kib", "KiB"), ("time to settle", "settle_s", "s"),
+        ("CPU time of udevd's unit", "unit_cpu_s", "s"),
         ("duplicates answered by modgate", "duplicates", ""))
 ROWS_AGAIN = (("triggered again: calls", "calls", ""), ("loads that reached the kernel", "loads", ""),
               ("time to settle", "settle_s", "s"))
@@ -195,6 +196,7 @@ class Boot:
             "again": {**self._counts("trace-again", live), "settle_s": float(self.facts["again_s"])},
             "vmalloc_peak_kib": int(self.facts["vmalloc_peak_kib"]),
             "settle_s": round((int(self.facts["settled_us"]) - int(self.facts["trigger_us"])) / 1e6, 2),
+            "unit_cpu_s": round(int(self.facts["unit_cpu_us"]) / 1e6, 2),
             "modules": live,
         }
         report = os.path.join(self._out, "report.json")
