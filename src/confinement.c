@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -31,9 +33,9 @@ static const int calls_of_all[] = {
 
 /* It looks at callers through /proc, asks for their capabilities, and waits for all that may happen. */
 static const int calls_of_supervisor[] = {
-        SCMP_SYS(readlink),    SCMP_SYS(readlinkat), SCMP_SYS(statx),        SCMP_SYS(lseek),
-        SCMP_SYS(capget),      SCMP_SYS(recvfrom),   SCMP_SYS(shutdown),     SCMP_SYS(epoll_wait),
-        SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl),  SCMP_SYS(epoll_pwait2),
+        SCMP_SYS(readlink),     SCMP_SYS(readlinkat), SCMP_SYS(statx),      SCMP_SYS(lseek),       SCMP_SYS(capget),
+        SCMP_SYS(recvfrom),     SCMP_SYS(shutdown),   SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl),
+        SCMP_SYS(epoll_pwait2), SCMP_SYS(access),     SCMP_SYS(faccessat),  SCMP_SYS(faccessat2),
 };
 
 /* Nothing of their own: where they read is handed to them. A copy of an image goes into a new memfd. */
@@ -88,6 +90,13 @@ static int allow_notifications(scmp_filter_ctx context) {
         return r;
 }
 
+/* When it has no use for uevents any more. */
+static int allow_leaving_uevents(scmp_filter_ctx context) {
+        return seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 2,
+                                SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, SOL_NETLINK),
+                                SCMP_A2(SCMP_CMP_MASKED_EQ, UINT32_MAX, NETLINK_DROP_MEMBERSHIP));
+}
+
 static int allow_loading(scmp_filter_ctx context, const struct kernel_interface *kernel) {
         size_t count = 0;
 
@@ -108,6 +117,8 @@ static int allow_role(scmp_filter_ctx context, enum confinement_role role, const
                 r = ALLOW(context, calls_of_supervisor);
                 if (r == 0)
                         r = allow_notifications(context);
+                if (r == 0)
+                        r = allow_leaving_uevents(context);
                 return r == 0 ? allow_opening_to_read(context) : r;
         case CONFINED_LOADER:
                 r = allow_opening_to_read(context);

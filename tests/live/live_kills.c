@@ -30,7 +30,11 @@
 #define KILLS 150U
 #define SUPERVISORS 8U
 
-#define SUPERVISOR_INTERVAL_NS 2600000000ULL
+/* Five in ten seconds would be too many, and the keeper may hear of one of them late. */
+#define SUPERVISOR_INTERVAL_NS 3500000000ULL
+
+/* So long after the last one was killed, there should be another one. */
+#define SUPERVISOR_LIMIT_NS 30000000000ULL
 
 /* What callers open, and what may come of it. */
 struct file {
@@ -163,6 +167,7 @@ static void kill_somebody(struct scripted *kit, struct kills *kills) {
         if (now - kills->supervisor_ns >= SUPERVISOR_INTERVAL_NS) {
                 pid_t pid = scripted_process(kit, "modgate-superv", 0);
 
+                CHECK(pid != 0 || kills->supervisors == 0 || now - kills->supervisor_ns < SUPERVISOR_LIMIT_NS);
                 if (pid != 0 && kill(pid, SIGKILL) == 0) {
                         kills->supervisors++;
                         kills->supervisor_ns = now;

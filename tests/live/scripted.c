@@ -274,6 +274,7 @@ static int scripted_open_uevents(void) {
 
         uevents_address(loaders_kit, &address);
         CHECK(fd >= 0);
+        (void)unlink(address.sun_path); /* an earlier one's */
         CHECK_EQUAL(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
         return fd;
 }
