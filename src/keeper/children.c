@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -24,24 +25,35 @@ static const char *const worker_titles[WORKER_KINDS] = {
         [WORKER_INSPECTOR] = "modgate-inspect",
 };
 
-/* Out of the way first: one of them may have the number that another one is to get. */
-static void keep_only(const int *keep, unsigned int count) {
+/* Out of the way first: one of them may have the number that another one is to get. Returns 0 or negative errno. */
+static int keep_only(const int *keep, unsigned int count) {
         int moved[KEPT_MAX];
 
-        for (unsigned int i = 0; i < count; i++)
+        for (unsigned int i = 0; i < count; i++) {
                 moved[i] = fcntl(keep[i], F_DUPFD_CLOEXEC, FIRST_KEPT + KEPT_MAX);
+                if (moved[i] < 0)
+                        return -errno;
+        }
         for (unsigned int i = 0; i < count; i++)
-                (void)dup3(moved[i], (int)(FIRST_KEPT + i), O_CLOEXEC);
-        (void)close_range(FIRST_KEPT + count, ~0U, 0);
+                if (dup3(moved[i], (int)(FIRST_KEPT + i), O_CLOEXEC) < 0)
+                        return -errno;
+        return close_range(FIRST_KEPT + count, ~0U, 0) < 0 ? -errno : 0;
 }
 
 pid_t keeper_fork(const char *title, const int *keep, unsigned int count) {
         pid_t pid = fork();
+        int r;
 
         if (pid != 0)
                 return pid;
         title_set(title);
-        keep_only(keep, count);
+        r = keep_only(keep, count);
+        if (r < 0) {
+                /* with descriptors of ours it could do anything: its end is that of its socket, as any other death */
+                errno = -r;
+                log_error("%s cannot part with the keeper's descriptors: %m", title);
+                _exit(EXIT_FAILURE);
+        }
         return 0;
 }
 
