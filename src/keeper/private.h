@@ -60,7 +60,8 @@ struct keeper {
         struct child workers[WORKER_KINDS][LOADERS_MAX];
 
         pid_t reporter;
-        uint64_t reported; /* what the last report knew of, see reports.c */
+        uint64_t reported;  /* what the last report knew of, see reports.c */
+        bool report_failed; /* the last one could not be begun, and that was told */
 
         pid_t tracer;
         struct trace trace;
