@@ -25,6 +25,11 @@ static const char *const worker_titles[WORKER_KINDS] = {
         [WORKER_INSPECTOR] = "modgate-inspect",
 };
 
+static const char *const worker_nouns[WORKER_KINDS] = {
+        [WORKER_LOADER] = "a loader",
+        [WORKER_INSPECTOR] = "an inspector",
+};
+
 /* Out of the way first: one of them may have the number that another one is to get. Returns 0 or negative errno. */
 static int keep_only(const int *keep, unsigned int count) {
         int moved[KEPT_MAX];
@@ -109,18 +114,28 @@ void inspectors_drop(struct keeper *keeper) {
                 worker_drop(keeper, WORKER_INSPECTOR, i);
 }
 
+/* Once, until there is one again: as long as there is none, each call asks for it. */
+static void tell_failure(struct keeper *keeper, enum worker_kind kind, int error) {
+        if (!keeper->worker_failed[kind]) {
+                errno = error;
+                log_error("cannot provide %s: %m; its work is left to the kernel", worker_nouns[kind]);
+        }
+        keeper->worker_failed[kind] = true;
+}
+
 void worker_provide(struct keeper *keeper, enum worker_kind kind, uint32_t index) {
         struct handoff_message failed = { .type = HANDOFF_WORKER_FAILED, .kind = kind, .index = index };
         int r = worker_fork(keeper, kind, index);
 
         if (r == 0) {
                 r = worker_hand_over(keeper, kind, index);
-                if (r == 0)
+                if (r == 0) {
+                        keeper->worker_failed[kind] = false;
                         return;
+                }
                 worker_drop(keeper, kind, index);
         }
-        errno = -r;
-        log_error("cannot provide a %s: %m; its work is left to the kernel", worker_titles[kind] + strlen("modgate-"));
+        tell_failure(keeper, kind, -r);
         (void)fdpass_send_dup_fd(keeper->supervisor_socket, &failed, sizeof(failed), NULL, 0, -1, MSG_DONTWAIT);
 }
 

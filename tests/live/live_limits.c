@@ -95,12 +95,17 @@ static void prepare_hard_limit(struct scripted *kit) {
         (void)cap_free(capabilities);
 }
 
-/* Callers of a file cost no descriptor while they wait; those with an image do, and some are left to the kernel. */
+/*
+ * Callers of a file cost no descriptor while they wait for a load, only until their parameters are read: so they do not
+ * come all at the same time. Those with an image do, and some are left to the kernel.
+ */
 static void test_hard_limit(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha"), *beta = scripted_module(kit, "beta");
-        struct scripted_call *files = scripted_start_held(kit, alpha, 100, scripted_call_of(alpha)), *images;
+        struct scripted_call *files = scripted_start_waiting(kit, alpha, 20), *images;
         unsigned int shared;
 
+        for (unsigned int i = 0; i < 4; i++)
+                (void)scripted_start_parked(kit, 20, scripted_call_of(alpha));
         beta->hold = 1;
         images = start_together(kit, 100, scripted_image_call(kit, beta, "one"), 0);
         scripted_settle(kit, images, 100);
@@ -357,6 +362,7 @@ static void test_no_inspector(struct scripted *kit) {
         CHECK(faults->hits >= 1);
         /* one each 50 ms, and one each second for the report */
         CHECK(faults->hits <= 2 + elapsed_ms / 50 + elapsed_ms / 1000);
+        CHECK_EQUAL(scripted_log_lines(kit, "cannot provide an inspector"), 1);
         /* the others are answered as before, and the next inspector can be forked */
         faults->lasting = false;
         CHECK_EQUAL(scripted_one(kit, scripted_call_of(scripted_module(kit, "beta"))), 0);
