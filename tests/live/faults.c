@@ -328,92 +328,54 @@ ssize_t __wrap_recvmsg(int socket, struct msghdr *message, int flags) {
         return length;
 }
 
-static mode_t mode_of(int flags, va_list arguments) {
-        return flags & (O_CREAT | __O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
-}
+/*
+ * What takes different numbers of arguments in C takes them all in registers: each is passed on, whether it was given
+ * or not.
+ */
 
 int __real_open64(const char *path, int flags, ...);
-int __wrap_open64(const char *path, int flags, ...);
+int __wrap_open64(const char *path, int flags, mode_t mode);
 
-int __wrap_open64(const char *path, int flags, ...) {
-        va_list arguments;
-        mode_t mode;
-
-        va_start(arguments, flags);
-        mode = mode_of(flags, arguments);
-        va_end(arguments);
+int __wrap_open64(const char *path, int flags, mode_t mode) {
         return is_due(FAULT_open64) ? -1 : __real_open64(path, flags, mode);
 }
 
 int __real_openat64(int directory, const char *path, int flags, ...);
-int __wrap_openat64(int directory, const char *path, int flags, ...);
+int __wrap_openat64(int directory, const char *path, int flags, mode_t mode);
 
-int __wrap_openat64(int directory, const char *path, int flags, ...) {
-        va_list arguments;
-        mode_t mode;
-
-        va_start(arguments, flags);
-        mode = mode_of(flags, arguments);
-        va_end(arguments);
+int __wrap_openat64(int directory, const char *path, int flags, mode_t mode) {
         return is_due(FAULT_openat64) ? -1 : __real_openat64(directory, path, flags, mode);
 }
 
-/* Whatever the argument is, it fits into a long. */
 int __real_fcntl64(int fd, int command, ...);
-int __wrap_fcntl64(int fd, int command, ...);
+int __wrap_fcntl64(int fd, int command, long argument);
 
-int __wrap_fcntl64(int fd, int command, ...) {
-        va_list arguments;
-        long argument;
-
-        va_start(arguments, command);
-        argument = va_arg(arguments, long);
-        va_end(arguments);
+int __wrap_fcntl64(int fd, int command, long argument) {
         return fd != STDERR_FILENO && is_due(FAULT_fcntl64) ? -1 : __real_fcntl64(fd, command, argument);
 }
 
 int __real_ioctl(int fd, unsigned long request, ...);
-int __wrap_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, long argument);
 
-int __wrap_ioctl(int fd, unsigned long request, ...) {
-        va_list arguments;
-        long argument;
-
-        va_start(arguments, request);
-        argument = va_arg(arguments, long);
-        va_end(arguments);
+int __wrap_ioctl(int fd, unsigned long request, long argument) {
         return is_due(FAULT_ioctl) ? -1 : __real_ioctl(fd, request, argument);
 }
 
 int __real_prctl(int option, ...);
-int __wrap_prctl(int option, ...);
+int __wrap_prctl(int option, long a, long b, long c, long d);
 
-int __wrap_prctl(int option, ...) {
-        va_list arguments;
-        long values[4];
-
-        va_start(arguments, option);
-        for (unsigned int i = 0; i < 4; i++)
-                values[i] = va_arg(arguments, long);
-        va_end(arguments);
-        return is_due(FAULT_prctl) ? -1 : __real_prctl(option, values[0], values[1], values[2], values[3]);
+int __wrap_prctl(int option, long a, long b, long c, long d) {
+        return is_due(FAULT_prctl) ? -1 : __real_prctl(option, a, b, c, d);
 }
 
+/* Six of them only for futexes, which are the kit's: the last one is on the stack. */
 long __real_syscall(long number, ...);
-long __wrap_syscall(long number, ...);
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f);
 
-long __wrap_syscall(long number, ...) {
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f) {
         bool ours = number == SYS_seccomp || number == SYS_capget;
-        va_list arguments;
-        long values[6];
 
-        va_start(arguments, number);
-        for (unsigned int i = 0; i < 6; i++)
-                values[i] = va_arg(arguments, long);
-        va_end(arguments);
-        if (ours && is_due(FAULT_syscall))
-                return -1;
-        return __real_syscall(number, values[0], values[1], values[2], values[3], values[4], values[5]);
+        return ours && is_due(FAULT_syscall) ? -1 : __real_syscall(number, a, b, c, d, e, f);
 }
 
 int __wrap_asprintf(char **ret, const char *format, ...) __attribute__((format(printf, 2, 3)));

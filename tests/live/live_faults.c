@@ -8,7 +8,8 @@
  *
  * A first tree counts the calls. Then some trees at a time take what is next from a common queue. `single_…`: one call
  * fails. `lasting_…`: from the moment on at which COMMAND is executed, all calls of that function fail in that role.
- * MODGATE_FAULTS=ROLE.FUNCTION.NTH.WHICH does one of the former alone, and shows its log.
+ * MODGATE_FAULTS=ROLE.FUNCTION.NTH.WHICH does one of the former alone (NTH 0: of the latter). With
+ * MODGATE_FAULTS_ONE_ERRNO each call has one of its errnos, and not all of them one after the other.
  */
 
 #include <errno.h>
@@ -420,9 +421,12 @@ static unsigned int errors_of(enum fault_function function) {
 
 /* The `index`th of all (role, function, nth, errno). False: there are not so many. */
 static bool single_plan(unsigned int index, struct fault_plan *plan) {
+        bool one_each = getenv("MODGATE_FAULTS_ONE_ERRNO") != NULL;
+
         for (enum fault_role role = FAULT_LAUNCHER; role < FAULT_ROLES; role++)
                 for (enum fault_function function = 0; function < FAULT_FUNCTION_COUNT; function++) {
-                        unsigned int errors = errors_of(function), count = sweep->calls[role][function] * errors;
+                        unsigned int known = errors_of(function), errors = one_each ? 1 : known;
+                        unsigned int count = sweep->calls[role][function] * errors;
 
                         if (index >= count) {
                                 index -= count;
