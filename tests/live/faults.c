@@ -390,11 +390,3 @@ int __wrap_asprintf(char **ret, const char *format, ...) {
         va_end(arguments);
         return r;
 }
-
-int __real_seccomp_rule_add(scmp_filter_ctx context, uint32_t action, int number, unsigned int count, ...);
-int __wrap_seccomp_rule_add(scmp_filter_ctx context, uint32_t action, int number, unsigned int count, ...);
-
-/* Without conditions, as ours are. */
-int __wrap_seccomp_rule_add(scmp_filter_ctx context, uint32_t action, int number, unsigned int count, ...) {
-        return is_due(FAULT_seccomp_rule_add) ? -errno : __real_seccomp_rule_add(context, action, number, count);
-}

@@ -11,8 +11,9 @@
  *
  * Not in the table: what cannot fail in the way it is used here (clock_gettime, sigprocmask, getpid, setsid, close,
  * shutdown of a socket of ours); what is called inside of libraries, which --wrap= does not reach (libkmod, json-c and
- * libcap allocate for themselves: their own functions are in the table); SECCOMP_IOCTL_NOTIF_RECV and _SEND, but for
- * EINTR: nothing else can come (kernel/seccomp.c), since slots are mapped and zeroed; and whatever writes the log.
+ * libcap allocate for themselves: what is called of them is in the table, but for what builds filters and JSON);
+ * SECCOMP_IOCTL_NOTIF_RECV and _SEND, but for EINTR: nothing else can come (kernel/seccomp.c), since slots are mapped
+ * and zeroed; and whatever writes the log.
  */
 
 #include <stdatomic.h>
@@ -90,7 +91,6 @@
         F(kmod_load_resources, true, ENOMEM)                                                                           \
         F(kmod_module_new_from_name, true, ENOMEM)                                                                     \
         F(seccomp_init, true, ENOMEM)                                                                                  \
-        F(seccomp_rule_add, true, ENOMEM)                                                                              \
         F(seccomp_export_bpf, true, ENOMEM)
 
 enum fault_function {
