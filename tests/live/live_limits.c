@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -424,6 +425,49 @@ static void test_comparing(struct scripted *kit) {
         CHECK_EQUAL(beta->loads, 1);
 }
 
+/* Loaders that all end as soon as they begin, each before it could be given a load: not for ever is another one forked.
+ */
+
+static bool late;
+
+int __real_fdpass_send_dup_fd(int socket, const void *head, size_t head_size, const void *tail, size_t tail_size,
+                              int fd, int flags);
+int __wrap_fdpass_send_dup_fd(int socket, const void *head, size_t head_size, const void *tail, size_t tail_size,
+                              int fd, int flags);
+
+int __wrap_fdpass_send_dup_fd(int socket, const void *head, size_t head_size, const void *tail, size_t tail_size,
+                              int fd, int flags) {
+        if (late && faults_role() == FAULT_SUPERVISOR && head_size == sizeof(struct job) &&
+            ((const struct job *)head)->type == JOB_FINIT)
+                (void)poll(NULL, 0, 50);
+        return __real_fdpass_send_dup_fd(socket, head, head_size, tail, tail_size, fd, flags);
+}
+
+static void prepare_loaders_die(struct scripted *kit) {
+        static const struct fault_plan plan = { .role = FAULT_LOADER, .function = FAULT_dup3, .lasts = true };
+
+        prepare_bare(kit);
+        late = true;
+        faults = faults_new();
+        faults_plan(faults, &plan);
+}
+
+static void test_loaders_die(struct scripted *kit) {
+        struct scripted_module *alpha = scripted_module(kit, "alpha");
+        pid_t loader = scripted_await_process(kit, "modgate-loader");
+
+        faults_begin_lasting(faults);
+        CHECK_EQUAL(kill(loader, SIGKILL), 0);
+        while (kill(loader, 0) == 0)
+                scripted_sleep_ms(1);
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), kit->bare[0]);
+        CHECK_EQUAL(alpha->loads, 0);
+        printf("# %u loaders were forked for it\n", faults->hits);
+        CHECK(faults->hits >= 1 && faults->hits <= 8);
+        faults->lasting = false;
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), 0);
+}
+
 #define REPLACED(number)                                                                                               \
         {                                                                                                              \
                 .name = "replaced_with_" #number, .prepare = prepare_bare, .body = test_replaced_with_##number,        \
@@ -462,6 +506,7 @@ int main(int argc, char **argv) {
                   .prepare = prepare_no_inspector,
                   .body = test_no_inspector,
                   .after = scripted_after_no_continue },
+                { .name = "loaders_die", .prepare = prepare_loaders_die, .body = test_loaders_die },
                 { .name = "comparing",
                   .prepare = prepare_comparisons,
                   .body = test_comparing,
