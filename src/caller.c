@@ -146,7 +146,7 @@ static enum continue_reason look(int directory, const char *path, int flags, str
 
         (void)clock_gettime(CLOCK_REALTIME_COARSE, &before);
         if (statx(directory, path, flags | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &status) < 0)
-                return CONTINUE_FD;
+                return is_ours(errno) ? CONTINUE_INTERNAL : CONTINUE_FD;
         if (!S_ISREG(status.stx_mode) || status.stx_size == 0)
                 return CONTINUE_NOT_REGULAR;
         ret->identity = module_file_from_statx(&status);

@@ -118,6 +118,9 @@ ssize_t fdpass_receive(int socket, void *buffer, size_t size, int *ret_fd, int f
         fds = take_fds(&message, &fd);
         if (message.msg_flags & MSG_TRUNC)
                 return -EMSGSIZE;
+        /* net/core/scm.c: no room in our table, or a security module forbids it */
+        if (!peek && fds == 0 && (message.msg_flags & MSG_CTRUNC))
+                return -EMFILE;
         if (!peek && (fds > 1 || (message.msg_flags & MSG_CTRUNC) || (fds > 0 && length == 0)))
                 return -EPROTO;
 

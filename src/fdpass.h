@@ -23,7 +23,8 @@ int fdpass_send_dup_fd(int socket, const void *head, size_t head_size, const voi
 
 /*
  * Receives one message into `buffer`. Returns its length, 0 at the end of file, or negative errno: -EAGAIN (with
- * MSG_DONTWAIT), -EMSGSIZE (longer than the buffer), -EPROTO (more than one descriptor).
+ * MSG_DONTWAIT), -EMSGSIZE (longer than the buffer), -EPROTO (more than one descriptor), -EMFILE (the kernel could not
+ * give us its descriptor; the message is in `buffer`).
  * `*ret_fd` gets the descriptor, owned by the caller and CLOEXEC, or -1; with `ret_fd` NULL a descriptor is closed.
  * `flags`: MSG_DONTWAIT, MSG_PEEK (a peeked descriptor would be duplicated: pass NULL) or 0.
  */

@@ -9,6 +9,9 @@
 #include "util/fd.h"
 #include "util/log.h"
 
+/* Loaders that are forked and have ended before they get the load: something is wrong with all of them. */
+#define ASKED_MAX 8U
+
 struct journal_load *load_journal(struct supervisor *supervisor, const struct load *load) {
         return &supervisor->journal->loads[load - supervisor->loads];
 }
@@ -131,7 +134,8 @@ static bool send_pending(struct supervisor *supervisor) {
                 /* no load waits for another one's loader */
                 if (r == -EAGAIN && starting > 0) {
                         starting--;
-                } else if (r != -EAGAIN || pool_grow(&supervisor->loaders, journal_now_ns()) < 0) {
+                } else if (r != -EAGAIN || load->loaders_asked++ >= ASKED_MAX ||
+                           pool_grow(&supervisor->loaders, journal_now_ns()) < 0) {
                         load_complete(supervisor, load, JOB_REFUSED, 0, CONTINUE_NO_LOADER);
                         return false;
                 }

@@ -131,7 +131,10 @@ int notify_receive_and_continue(struct notify *notify, enum continue_reason reas
 
 bool notify_is_waiting(const struct notify *notify, const struct journal_request *request) {
         notify->journal->header.heartbeat++;
-        return ioctl(notify->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &request->notif.id) == 0;
+        while (ioctl(notify->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &request->notif.id) < 0)
+                if (errno != EINTR) /* which says nothing: somebody has stopped us, or the machine was suspended */
+                        return false;
+        return true;
 }
 
 /* False: nobody waits for this answer any more, which is ordinary (ENOENT), or it was given (EINPROGRESS). */

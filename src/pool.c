@@ -51,16 +51,15 @@ void pool_deinit(struct pool *pool) {
                 make_absent(&pool->workers[i]);
 }
 
-static void watch(struct worker *worker) {
-        if (event_add(worker->pool->loop, &worker->source) < 0)
-                pool_drop(worker);
-}
-
-void pool_watch(struct pool *pool) {
+int pool_watch(struct pool *pool) {
         pool->watching = true;
-        for (uint32_t i = 0; i < pool->count; i++)
-                if (pool->workers[i].source.fd >= 0)
-                        watch(&pool->workers[i]);
+        for (uint32_t i = 0; i < pool->count; i++) {
+                int r = pool->workers[i].source.fd >= 0 ? event_add(pool->loop, &pool->workers[i].source) : 0;
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 uint32_t pool_index(const struct worker *worker) {
@@ -120,18 +119,21 @@ int pool_grow(struct pool *pool, uint64_t now_ns) {
         return 0;
 }
 
-void pool_arrived_consume_fd(struct pool *pool, uint32_t index, int fd) {
+int pool_arrived_consume_fd(struct pool *pool, uint32_t index, int fd) {
         struct worker *worker;
+        int r;
 
         if (index >= pool->count || pool->workers[index].source.fd >= 0) {
                 fd_close(fd);
-                return;
+                return 0;
         }
         worker = &pool->workers[index];
         worker->source.fd = fd;
         change_state(worker, WORKER_IDLE);
-        if (pool->watching)
-                watch(worker);
+        r = pool->watching ? event_add(pool->loop, &worker->source) : 0;
+        if (r < 0)
+                pool_drop(worker);
+        return r;
 }
 
 void pool_failed(struct pool *pool, uint32_t index) {
@@ -182,8 +184,9 @@ void pool_consume(struct worker *worker, const struct job_answer *answer) {
         char byte;
 
         /* the rest of the message goes with it; a worker sends no descriptors, and none would be taken */
-        (void)recv(worker->source.fd, &byte, 1, MSG_DONTWAIT);
-        if (is_job_of(worker, answer))
+        if (recv(worker->source.fd, &byte, 1, MSG_DONTWAIT) < 0)
+                pool_drop(worker); /* what it says later would stand behind this for ever */
+        else if (is_job_of(worker, answer))
                 change_state(worker, WORKER_IDLE);
 }
 

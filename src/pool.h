@@ -48,9 +48,9 @@ void pool_init(struct pool *pool, struct event_loop *loop, int keeper, enum work
 
 /*
  * Watches the workers that have arrived, and from now on each one that arrives. Until then an answer stays where it is:
- * what it belongs to has to be known first.
+ * what it belongs to has to be known first. Returns 0 or negative errno: then some are not watched.
  */
-void pool_watch(struct pool *pool);
+int pool_watch(struct pool *pool);
 
 /* Drops all workers, without a word to the keeper. */
 void pool_deinit(struct pool *pool);
@@ -76,8 +76,11 @@ int pool_send(struct worker *worker, const struct job *job, const char *params, 
 /* Asks the keeper for one worker more. Returns 0 or negative errno: -EMFILE (all there may be), -EPIPE (no keeper). */
 int pool_grow(struct pool *pool, uint64_t now_ns);
 
-/* The keeper has forked one. Takes the descriptor over; it is closed if there is no place for it. */
-void pool_arrived_consume_fd(struct pool *pool, uint32_t index, int fd);
+/*
+ * The keeper has forked one. Takes the descriptor over; it is closed if there is no place for it. Returns 0 or negative
+ * errno: it cannot be watched, and was dropped.
+ */
+int pool_arrived_consume_fd(struct pool *pool, uint32_t index, int fd);
 
 /* The keeper could not fork this one: it may be asked for again. */
 void pool_failed(struct pool *pool, uint32_t index);
@@ -97,7 +100,10 @@ void pool_forget_starting(struct pool *pool);
  */
 int pool_peek(struct worker *worker, struct job_answer *answer, char *bytes, size_t size);
 
-/* Takes the answer off the socket. The worker is idle, if that was the job it is busy with. */
+/*
+ * Takes the answer off the socket. The worker is idle, if that was the job it is busy with; it is dropped, if the
+ * answer cannot be taken.
+ */
 void pool_consume(struct worker *worker, const struct job_answer *answer);
 
 /*

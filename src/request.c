@@ -425,6 +425,9 @@ static void decide(struct supervisor *supervisor, struct request *request, const
         bool image = request->call == CALL_INIT_MODULE;
         uint32_t flags = image ? KEY_FLAG_IMAGE : (uint32_t)request->slot->notif.data.args[2];
 
+        /* thousands may wait for a load: no more descriptors for each than it takes to compare images */
+        if (!image)
+                request->memory_fd = fd_close(request->memory_fd);
         request->key = module_key_make(&request->file, request->name, params, length, flags);
         request->key.alone = request->settled ? 0 : request->slot->order;
         if (request->comes_back && missed_is_in_flight(supervisor, request))

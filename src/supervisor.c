@@ -98,15 +98,37 @@ static void start(struct supervisor *supervisor) {
                 return;
         supervisor->started = true;
         supervisor_recover(supervisor);
-        pool_watch(&supervisor->loaders);
-        pool_watch(&supervisor->inspectors);
+        supervisor->error = pool_watch(&supervisor->loaders);
+        if (supervisor->error == 0)
+                supervisor->error = pool_watch(&supervisor->inspectors);
         supervisor->listener.fd = supervisor->notify.listener;
         event_add_direct(&supervisor->loop, &supervisor->listener);
 }
 
-static void handle_message(struct supervisor *supervisor, const struct handoff_message *message, int *fd) {
-        struct pool *pool = message->kind == WORKER_LOADER ? &supervisor->loaders : &supervisor->inspectors;
+static struct pool *pool_of(struct supervisor *supervisor, const struct handoff_message *message) {
+        return message->kind == WORKER_LOADER ? &supervisor->loaders : &supervisor->inspectors;
+}
 
+/* The keeper could not provide it, or we could not take it. */
+static void worker_failed(struct supervisor *supervisor, const struct handoff_message *message) {
+        pool_failed(pool_of(supervisor, message), message->index);
+        if (message->kind == WORKER_LOADER)
+                loads_give_up_one(supervisor);
+        else
+                inspections_failed(supervisor);
+}
+
+static void worker_arrived(struct supervisor *supervisor, const struct handoff_message *message, int *fd) {
+        int r = pool_arrived_consume_fd(pool_of(supervisor, message), message->index, fd_steal(fd));
+
+        if (r < 0) {
+                errno = -r;
+                log_error("cannot take a worker: %m; its work is left to the kernel");
+                worker_failed(supervisor, message);
+        }
+}
+
+static void handle_message(struct supervisor *supervisor, const struct handoff_message *message, int *fd) {
         switch (message->type) {
         case HANDOFF_LISTENER:
                 if (supervisor->notify.listener < 0)
@@ -118,14 +140,10 @@ static void handle_message(struct supervisor *supervisor, const struct handoff_m
                 break;
         case HANDOFF_WORKER:
                 if (*fd >= 0)
-                        pool_arrived_consume_fd(pool, message->index, fd_steal(fd));
+                        worker_arrived(supervisor, message, fd);
                 break;
         case HANDOFF_WORKER_FAILED:
-                pool_failed(pool, message->index);
-                if (message->kind == WORKER_LOADER)
-                        loads_give_up_one(supervisor);
-                else
-                        inspections_failed(supervisor);
+                worker_failed(supervisor, message);
                 break;
         case HANDOFF_START:
                 start(supervisor);
@@ -149,11 +167,27 @@ static void lose_keeper(struct supervisor *supervisor) {
                 supervisor->ended = true;
 }
 
+/*
+ * What the keeper said cannot be had. Before the start it would be missed for ever, so another supervisor has to try.
+ * After it, that can only be a worker.
+ */
+static void miss_message(struct supervisor *supervisor, const struct handoff_message *message, int error) {
+        if (!supervisor->started) {
+                supervisor->error = error;
+                return;
+        }
+        errno = -error;
+        log_error("cannot take what the keeper gives: %m; its work is left to the kernel");
+        /* of any other error nothing is known; the worker is missed in expire_workers() */
+        if (error == -EMFILE && message->type == HANDOFF_WORKER)
+                worker_failed(supervisor, message);
+}
+
 static void handle_keeper(struct event_source *source, uint32_t events) {
         struct supervisor *supervisor = container_of(source, struct supervisor, keeper);
 
         (void)events;
-        for (;;) {
+        while (supervisor->error == 0) {
                 struct handoff_message message;
                 _cleanup_fd_ int fd = -1;
                 ssize_t length = fdpass_receive(source->fd, &message, sizeof(message), &fd, MSG_DONTWAIT);
@@ -164,7 +198,10 @@ static void handle_keeper(struct event_source *source, uint32_t events) {
                         lose_keeper(supervisor);
                         return;
                 }
-                /* a message without the descriptor that we had no room for is missed in expire_workers() */
+                if (length < 0) {
+                        miss_message(supervisor, &message, (int)length);
+                        return; /* so that our heart goes on to beat, if that is all that there is to be had */
+                }
                 if (length == (ssize_t)sizeof(message))
                         handle_message(supervisor, &message, &fd);
         }
@@ -251,6 +288,8 @@ static int supervise(struct supervisor *supervisor) {
 
                 if (r < 0)
                         return r;
+                if (supervisor->error < 0)
+                        return supervisor->error;
                 now_ns = journal_now_ns();
                 supervisor->heard_ns = asleep_ns;
                 if (now_ns - asleep_ns >= SLOW_ROUND_NS)
@@ -273,6 +312,7 @@ int supervisor_run_consume_fd(const struct supervisor_config *config, struct jou
         int r;
 
         if (!supervisor) {
+                log_error("the supervisor cannot be started: there is no memory for it");
                 fd_close(config->trace_fd);
                 fd_close(keeper_fd);
                 return -ENOMEM;

@@ -89,6 +89,7 @@ struct load {
         bool used;
         struct list_node pending; /* in supervisor.pending while it waits for a loader */
         struct worker *loader;    /* NULL: none has it */
+        uint32_t loaders_asked;   /* how often one was asked for, to perform it */
         struct request *leader;   /* NULL: it has gone, or is not known */
         bool made_up;             /* no request asked for it */
         uint64_t uevents_before;  /* events up to this number were counted before it was sent */
@@ -116,6 +117,7 @@ struct supervisor {
         struct failures failures;
         bool started;      /* HANDOFF_START has come */
         bool ended;        /* the tree has */
+        int error;         /* negative errno: it cannot go on, and the keeper starts another one */
         uint32_t received; /* requests */
 
         struct caller_self self;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -24,24 +25,40 @@ static const char *const worker_titles[WORKER_KINDS] = {
         [WORKER_INSPECTOR] = "modgate-inspect",
 };
 
-/* Out of the way first: one of them may have the number that another one is to get. */
-static void keep_only(const int *keep, unsigned int count) {
+static const char *const worker_nouns[WORKER_KINDS] = {
+        [WORKER_LOADER] = "a loader",
+        [WORKER_INSPECTOR] = "an inspector",
+};
+
+/* Out of the way first: one of them may have the number that another one is to get. Returns 0 or negative errno. */
+static int keep_only(const int *keep, unsigned int count) {
         int moved[KEPT_MAX];
 
-        for (unsigned int i = 0; i < count; i++)
+        for (unsigned int i = 0; i < count; i++) {
                 moved[i] = fcntl(keep[i], F_DUPFD_CLOEXEC, FIRST_KEPT + KEPT_MAX);
+                if (moved[i] < 0)
+                        return -errno;
+        }
         for (unsigned int i = 0; i < count; i++)
-                (void)dup3(moved[i], (int)(FIRST_KEPT + i), O_CLOEXEC);
-        (void)close_range(FIRST_KEPT + count, ~0U, 0);
+                if (dup3(moved[i], (int)(FIRST_KEPT + i), O_CLOEXEC) < 0)
+                        return -errno;
+        return close_range(FIRST_KEPT + count, ~0U, 0) < 0 ? -errno : 0;
 }
 
 pid_t keeper_fork(const char *title, const int *keep, unsigned int count) {
         pid_t pid = fork();
+        int r;
 
         if (pid != 0)
                 return pid;
         title_set(title);
-        keep_only(keep, count);
+        r = keep_only(keep, count);
+        if (r < 0) {
+                /* with descriptors of ours it could do anything: its end is that of its socket, as any other death */
+                errno = -r;
+                log_error("%s cannot part with the keeper's descriptors: %m", title);
+                _exit(EXIT_FAILURE);
+        }
         return 0;
 }
 
@@ -97,18 +114,28 @@ void inspectors_drop(struct keeper *keeper) {
                 worker_drop(keeper, WORKER_INSPECTOR, i);
 }
 
+/* Once, until there is one again: as long as there is none, each call asks for it. */
+static void tell_failure(struct keeper *keeper, enum worker_kind kind, int error) {
+        if (!keeper->worker_failed[kind]) {
+                errno = error;
+                log_error("cannot provide %s: %m; its work is left to the kernel", worker_nouns[kind]);
+        }
+        keeper->worker_failed[kind] = true;
+}
+
 void worker_provide(struct keeper *keeper, enum worker_kind kind, uint32_t index) {
         struct handoff_message failed = { .type = HANDOFF_WORKER_FAILED, .kind = kind, .index = index };
         int r = worker_fork(keeper, kind, index);
 
         if (r == 0) {
                 r = worker_hand_over(keeper, kind, index);
-                if (r == 0)
+                if (r == 0) {
+                        keeper->worker_failed[kind] = false;
                         return;
+                }
                 worker_drop(keeper, kind, index);
         }
-        errno = -r;
-        log_error("cannot provide a %s: %m; its work is left to the kernel", worker_titles[kind] + strlen("modgate-"));
+        tell_failure(keeper, kind, -r);
         (void)fdpass_send_dup_fd(keeper->supervisor_socket, &failed, sizeof(failed), NULL, 0, -1, MSG_DONTWAIT);
 }
 

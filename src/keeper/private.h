@@ -58,9 +58,11 @@ struct keeper {
         struct notify notify; /* for the bypass */
 
         struct child workers[WORKER_KINDS][LOADERS_MAX];
+        bool worker_failed[WORKER_KINDS]; /* the last one could not be provided, and that was told */
 
         pid_t reporter;
-        uint64_t reported; /* what the last report knew of, see reports.c */
+        uint64_t reported;  /* what the last report knew of, see reports.c */
+        bool report_failed; /* the last one could not be begun, and that was told */
 
         pid_t tracer;
         struct trace trace;

@@ -54,19 +54,27 @@ static _Noreturn void report(const struct keeper *keeper) {
         _exit(EXIT_SUCCESS);
 }
 
-/* In a process of its own: writing may take as long as it likes. */
-static void report_fork(struct keeper *keeper) {
+/* In a process of its own: writing may take as long as it likes. False: there was none to be had, try again. */
+static bool report_fork(struct keeper *keeper) {
         pid_t pid = keeper_fork("modgate-report", NULL, 0);
 
         if (pid == 0)
                 report(keeper);
-        keeper->reporter = pid > 0 ? pid : 0;
+        if (pid < 0) {
+                if (!keeper->report_failed)
+                        log_error("cannot fork a process that writes the report: %m");
+                keeper->report_failed = true;
+                return false;
+        }
+        keeper->reporter = pid;
+        keeper->report_failed = false;
         keeper->reported = activity(keeper);
+        return true;
 }
 
 void report_refresh(struct keeper *keeper) {
         if (keeper->reporter == 0 && report_is_due(keeper))
-                report_fork(keeper);
+                (void)report_fork(keeper);
 }
 
 /* Whoever waits for the end of the tree does not wait for a dead disk or terminal. */
@@ -79,9 +87,13 @@ void keeper_await(pid_t *pid) {
 }
 
 void report_finish(struct keeper *keeper) {
+        uint64_t start = journal_now_ns();
+
         if (!keeper->config.report)
                 return;
         keeper_await(&keeper->reporter);
-        report_fork(keeper);
+        /* with the end of the tree there may soon be room for a process */
+        while (!report_fork(keeper) && journal_now_ns() - start < REPORT_LIMIT_NS)
+                (void)poll(NULL, 0, 100);
         keeper_await(&keeper->reporter);
 }

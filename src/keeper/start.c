@@ -154,10 +154,12 @@ static struct keeper *keeper_new(const struct keeper_config *config, int launche
 /* What is open and who is forked ends with the process: the workers see the end of file of their sockets. */
 static void keeper_run(void *context) {
         struct keeper *keeper = keeper_new(context, DETACHED_SOCKET);
-        int r = keeper ? keeper_init(keeper) : -ENOMEM;
+        int r = keeper ? keeper_init(keeper) : check(-ENOMEM, "start");
 
         if (r == 0) {
                 keeper_loop(keeper);
+                /* a supervisor that is still there has begun nothing, and ends now; the tracer waits for that */
+                keeper->supervisor_socket = fd_close(keeper->supervisor_socket);
                 tracing_finish(keeper);
                 if (keeper->listener >= 0)
                         report_finish(keeper);

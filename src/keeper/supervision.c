@@ -51,24 +51,46 @@ int supervisor_start(struct keeper *keeper) {
         return 0;
 }
 
-/* Whatever is not taken here, by a hanging supervisor, shows later. */
+static int hand_over_all(struct keeper *keeper) {
+        int r = 0;
+
+        if (keeper->uevents >= 0)
+                r = keeper_tell(keeper->supervisor_socket, HANDOFF_UEVENTS, keeper->uevents);
+        if (r == 0)
+                r = keeper_tell(keeper->supervisor_socket, HANDOFF_LISTENER, keeper->listener);
+        for (enum worker_kind kind = 0; kind < WORKER_KINDS; kind++)
+                for (uint32_t i = 0; r == 0 && i < LOADERS_MAX; i++)
+                        if (keeper->workers[kind][i].socket >= 0)
+                                r = worker_hand_over(keeper, kind, i);
+        return r == 0 ? keeper_tell(keeper->supervisor_socket, HANDOFF_START, -1) : r;
+}
+
+/* One that lacks something would miss the answers of loads in flight, or wait for ever: better another one. */
 void supervisor_equip(struct keeper *keeper) {
+        int r;
+
         if (!keeper->supervisor_ready || keeper->listener < 0)
                 return;
-        if (keeper->uevents >= 0)
-                (void)keeper_tell(keeper->supervisor_socket, HANDOFF_UEVENTS, keeper->uevents);
-        (void)keeper_tell(keeper->supervisor_socket, HANDOFF_LISTENER, keeper->listener);
-        for (enum worker_kind kind = 0; kind < WORKER_KINDS; kind++)
-                for (uint32_t i = 0; i < LOADERS_MAX; i++)
-                        if (keeper->workers[kind][i].socket >= 0)
-                                (void)worker_hand_over(keeper, kind, i);
-        (void)keeper_tell(keeper->supervisor_socket, HANDOFF_START, -1);
+        r = hand_over_all(keeper);
+        if (r < 0) {
+                errno = -r;
+                log_error("cannot hand the supervisor what it needs: %m");
+                supervisor_lose(keeper);
+        }
 }
 
 void supervisor_is_ready(struct keeper *keeper) {
         keeper->supervisor_ready = true;
-        if (!keeper->announced)
-                (void)keeper_tell(keeper->launcher, HANDOFF_KEEPER_READY, -1);
+        if (!keeper->announced) {
+                int r = keeper_tell(keeper->launcher, HANDOFF_KEEPER_READY, -1);
+
+                if (r < 0) {
+                        errno = -r;
+                        log_error("the keeper cannot tell the launcher that it is ready: %m");
+                        keeper->ended = true;
+                        return;
+                }
+        }
         keeper->announced = true;
         supervisor_equip(keeper);
 }

@@ -61,7 +61,9 @@ static int wait_for_command(pid_t pid, const struct signals *signals) {
 
                 if (ended == pid)
                         break;
-                if (ended < 0 && errno != EINTR)
+                if (ended < 0 && errno == EINTR)
+                        continue;
+                if (ended < 0)
                         return -errno;
                 if (sigwaitinfo(&signals->waited, &info) > 0)
                         forward(pid, &info);

@@ -13,34 +13,43 @@
 static void keep_only(int socket) {
         int null;
 
-        if (socket != DETACHED_SOCKET && dup3(socket, DETACHED_SOCKET, O_CLOEXEC) < 0)
+        if ((socket != DETACHED_SOCKET && dup3(socket, DETACHED_SOCKET, O_CLOEXEC) < 0) ||
+            close_range(DETACHED_SOCKET + 1, ~0U, 0) < 0) {
+                log_error("cannot part with COMMAND's descriptors: %m");
                 _exit(EXIT_FAILURE);
-        (void)close_range(DETACHED_SOCKET + 1, ~0U, 0);
+        }
         null = open("/dev/null", O_RDWR | O_CLOEXEC);
-        if (null < 0)
-                return;
-        (void)dup2(null, STDIN_FILENO);
-        (void)dup2(null, STDOUT_FILENO);
+        /* stderr is open in any case; nothing is written to the other two */
+        (void)dup2(null >= 0 ? null : STDERR_FILENO, STDIN_FILENO);
+        (void)dup2(null >= 0 ? null : STDERR_FILENO, STDOUT_FILENO);
         if (null > STDERR_FILENO)
                 (void)close(null);
         log_open_again();
 }
 
-int detach(int socket, void (*run)(void *context), void *context) {
+/* In a child, which ends as its child begins. Its exit status is the errno of what it could not do. */
+static _Noreturn void fork_again(int socket, void (*run)(void *context), void *context) {
         pid_t pid = fork();
+
+        if (pid != 0)
+                _exit(pid > 0 ? EXIT_SUCCESS : errno);
+        (void)setsid();
+        keep_only(socket);
+        run(context);
+        _exit(EXIT_SUCCESS);
+}
+
+int detach(int socket, void (*run)(void *context), void *context) {
+        pid_t pid = fork(), ended;
+        int status = 0;
 
         if (pid < 0)
                 return -errno;
-        if (pid == 0) {
-                if (fork() != 0)
-                        _exit(EXIT_SUCCESS);
-                (void)setsid();
-                keep_only(socket);
-                run(context);
-                _exit(EXIT_SUCCESS);
-        }
+        if (pid == 0)
+                fork_again(socket, run, context);
         /* ECHILD where SIGCHLD is ignored: then there is nothing to collect */
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-                ;
-        return 0;
+        do
+                ended = waitpid(pid, &status, 0);
+        while (ended < 0 && errno == EINTR);
+        return ended == pid && WIFEXITED(status) ? -WEXITSTATUS(status) : 0;
 }

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -123,6 +124,27 @@ static void test_too_many_descriptors(void **state) {
         }
 }
 
+/* The message comes without its descriptor, and is not lost. */
+static void test_no_room_for_descriptor(void **state) {
+        _cleanup_fd_ int a = -1, b = -1;
+        struct rlimit before, none;
+        char buffer[16] = "";
+        int got = -1, r;
+
+        (void)state;
+        assert_int_equal(fdpass_pair(&a, &b), 0);
+        assert_int_equal(fdpass_send_dup_fd(a, "text", 4, NULL, 0, STDIN_FILENO, 0), 0);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+        none = before;
+        none.rlim_cur = 0;
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+        r = (int)fdpass_receive(b, buffer, sizeof(buffer), &got, 0);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_int_equal(r, -EMFILE);
+        assert_string_equal(buffer, "text");
+        assert_int_equal(got, -1);
+}
+
 static void test_peek(void **state) {
         _cleanup_fd_ int a = -1, b = -1, got = -1;
         char buffer[4];
@@ -172,10 +194,15 @@ static void test_full_socket(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_two_parts_and_a_descriptor),    cmocka_unit_test(test_no_descriptor),
-                cmocka_unit_test(test_unwanted_descriptor_is_closed), cmocka_unit_test(test_too_long),
-                cmocka_unit_test(test_too_many_descriptors),          cmocka_unit_test(test_peek),
-                cmocka_unit_test(test_end_of_file_and_errors),        cmocka_unit_test(test_full_socket),
+                cmocka_unit_test(test_two_parts_and_a_descriptor),
+                cmocka_unit_test(test_no_descriptor),
+                cmocka_unit_test(test_unwanted_descriptor_is_closed),
+                cmocka_unit_test(test_too_long),
+                cmocka_unit_test(test_too_many_descriptors),
+                cmocka_unit_test(test_peek),
+                cmocka_unit_test(test_no_room_for_descriptor),
+                cmocka_unit_test(test_end_of_file_and_errors),
+                cmocka_unit_test(test_full_socket),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
