@@ -97,6 +97,12 @@ void inspectors_drop(struct keeper *keeper) {
                 worker_drop(keeper, WORKER_INSPECTOR, i);
 }
 
+void loaders_kill(struct keeper *keeper) {
+        for (uint32_t i = 0; i < LOADERS_MAX; i++)
+                if (keeper->workers[WORKER_LOADER][i].pid > 0)
+                        (void)kill(keeper->workers[WORKER_LOADER][i].pid, SIGKILL);
+}
+
 void worker_provide(struct keeper *keeper, enum worker_kind kind, uint32_t index) {
         struct handoff_message failed = { .type = HANDOFF_WORKER_FAILED, .kind = kind, .index = index };
         int r = worker_fork(keeper, kind, index);
