@@ -111,6 +111,9 @@ static void fill(struct input *input) {
         switch (input_byte(input) % 4) {
         case 0:
                 FILL(journal->requests);
+                /* thousands of calls of one thread would take their time, and there is no such thing */
+                for (uint32_t i = 1; i < JOURNAL_REQUESTS; i++)
+                        journal->requests[i].notif.pid += i;
                 break;
         case 1:
                 FILL(journal->loads);
