@@ -9,6 +9,9 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "call.h"
+#include "modgate/job.h"
+#include "module/identity.h"
 #include "util/fd.h"
 #include "util/memfd.h"
 
@@ -143,4 +146,83 @@ void journal_count_load(struct journal_module *module, int error, uint64_t durat
                 module->loaded++;
         else
                 count_failure(module, error);
+}
+
+void journal_module_name(const struct journal_module *module, char name[static MODULE_NAME_SIZE]) {
+        make_printable(module->name, name);
+}
+
+/* Two entries of one name leave one that is not found, but reported. */
+static void repair_modules(struct journal *journal) {
+        struct journal_header *header = &journal->header;
+
+        memset(journal->places, 0, sizeof(journal->places));
+        header->modules = 0;
+        for (uint32_t i = 0; i < JOURNAL_MODULES - 1 && journal->modules[i].used; i++) {
+                struct journal_module *module = &journal->modules[i];
+
+                module->name[MODULE_NAME_SIZE - 1] = '\0';
+                module->indexed = module->indexed != 0;
+                *place_of(journal, module->name, module->indexed) = (uint16_t)(i + 1);
+                header->modules = i + 1;
+        }
+        journal->modules[JOURNAL_MODULES - 1].name[MODULE_NAME_SIZE - 1] = '\0';
+}
+
+static void repair_requests(struct journal *journal) {
+        for (uint32_t i = 0; i < JOURNAL_REQUESTS; i++) {
+                struct journal_request *request = &journal->requests[i];
+
+                if (request->module > JOURNAL_MODULES)
+                        request->module = 0;
+                if (request->notif.id != 0 && request->order > journal->header.order)
+                        journal->header.order = request->order;
+        }
+}
+
+static bool load_makes_sense(const struct journal_load *load) {
+        static const char zeros[MODULE_NAME_SIZE];
+        const char *name = load->key.name;
+        size_t length = strnlen(name, MODULE_NAME_SIZE);
+
+        return load->module < JOURNAL_MODULES && (load->call == CALL_INIT_MODULE || load->call == CALL_FINIT_MODULE) &&
+               (length == 0 || module_name_is_plain(name, length)) &&
+               memcmp(name + length, zeros, MODULE_NAME_SIZE - length) == 0;
+}
+
+/* What is in flight once is in flight: who would be the second of its name has to find that out for itself. */
+static bool is_second(const struct journal *journal, uint32_t index) {
+        const struct journal_load *load = &journal->loads[index];
+
+        for (uint32_t i = 0; i < index; i++) {
+                const struct journal_load *other = &journal->loads[i];
+
+                if (other->state != JOURNAL_LOAD_FREE &&
+                    (module_key_same_name(&other->key, &load->key) || module_key_equal(&other->key, &load->key)))
+                        return true;
+        }
+        return false;
+}
+
+static void repair_loads(struct journal *journal) {
+        for (uint32_t i = 0; i < JOURNAL_LOADS; i++) {
+                struct journal_load *load = &journal->loads[i];
+
+                if (load->state == JOURNAL_LOAD_FREE)
+                        continue;
+                if (load->serial > journal->header.load_serial)
+                        journal->header.load_serial = load->serial;
+                if (!load_makes_sense(load) || is_second(journal, i)) {
+                        load->state = JOURNAL_LOAD_FREE;
+                } else if (load->state != JOURNAL_LOAD_DONE || !job_result_makes_sense(load->status, load->error)) {
+                        /* no result: what its loader says counts, or else the state of the module */
+                        load->state = JOURNAL_LOAD_SENT;
+                }
+        }
+}
+
+void journal_repair(struct journal *journal) {
+        repair_modules(journal);
+        repair_requests(journal);
+        repair_loads(journal);
 }

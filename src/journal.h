@@ -25,6 +25,16 @@ uint32_t journal_module(struct journal *journal, const char *name, bool indexed)
 /* Counts a load that was performed: `error` 0 or a positive errno, `bytes` the size of its file. */
 void journal_count_load(struct journal_module *module, int error, uint64_t duration_ns, uint64_t bytes);
 
+/*
+ * For whoever takes over from a writer that has died: whatever that one left behind, in the middle of a step or because
+ * it had gone mad, all numbers are in their ranges afterwards, and there is one load of a name at most. A load that
+ * makes no sense is forgotten, and the requests that waited for it begin again. Harmless where all is well.
+ */
+void journal_repair(struct journal *journal);
+
+/* The name under which counters are reported: terminated and printable, whatever stands there. */
+void journal_module_name(const struct journal_module *module, char name[static MODULE_NAME_SIZE]);
+
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t journal_now_ns(void);
 

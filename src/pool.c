@@ -171,7 +171,8 @@ int pool_peek(struct worker *worker, struct job_answer *answer, char *bytes, siz
         if (length == 0)
                 return -EPIPE;
         if ((size_t)length < sizeof(*answer) || (message.msg_flags & MSG_TRUNC) ||
-            (size_t)length != sizeof(*answer) + answer->length)
+            (size_t)length != sizeof(*answer) + answer->length ||
+            !job_result_makes_sense(answer->status, answer->error))
                 return -EPROTO;
         return 0;
 }
@@ -203,7 +204,8 @@ int pool_receive(struct worker *worker, struct job_answer *answer, char *bytes, 
         if (length == 0)
                 return -EPIPE;
         if ((size_t)length < sizeof(message.answer) || message.answer.length > size ||
-            (size_t)length != sizeof(message.answer) + message.answer.length)
+            (size_t)length != sizeof(message.answer) + message.answer.length ||
+            !job_result_makes_sense(message.answer.status, message.answer.error))
                 return -EPROTO;
         *answer = message.answer;
         memcpy(bytes, message.bytes, answer->length);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "journal.h"
 #include "step.h"
 #include "supervisor.h"
 #include "util/log.h"
@@ -82,10 +83,11 @@ void supervisor_recover(struct supervisor *supervisor) {
         bool adopted[JOURNAL_LOADS] = { false };
 
         STEP(RECOVERING);
+        journal_repair(supervisor->journal);
         for (uint32_t i = 0; i < JOURNAL_LOADS; i++) {
                 const struct journal_load *entry = &supervisor->journal->loads[i];
 
-                adopted[i] = entry->state != JOURNAL_LOAD_FREE && entry->module < JOURNAL_MODULES;
+                adopted[i] = entry->state != JOURNAL_LOAD_FREE;
                 if (adopted[i])
                         adopt_load(supervisor, &supervisor->loads[i], entry);
         }

@@ -62,7 +62,7 @@ struct trace_record trace_record_of(const struct journal *journal, const struct 
         if (request->module > 0 && request->module <= JOURNAL_MODULES) {
                 const struct journal_module *module = &journal->modules[request->module - 1];
 
-                memcpy(record.name, module->name, sizeof(record.name));
+                journal_module_name(module, record.name);
                 record.is_module = module->indexed != 0;
         }
         return record;

@@ -8,6 +8,7 @@
  * supervisor sees the end of file. Both sides are forks of one program, so there is no version and no byte order.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "modgate/module.h"
@@ -50,6 +51,14 @@ struct job_answer {
         uint32_t length;        /* JOB_READ_*: bytes after this struct, without a NUL */
         uint32_t reserved;
 };
+
+/* No kernel says more (include/linux/err.h, MAX_ERRNO). */
+#define JOB_ERROR_MAX 4095
+
+/* Anything else must not get to a caller: a system call that returns it would seem to have succeeded. */
+static inline bool job_result_makes_sense(uint32_t status, int32_t error) {
+        return status >= JOB_DONE && status <= JOB_TOO_LONG && error >= 0 && error <= JOB_ERROR_MAX;
+}
 
 /* The longest message either way. */
 #define JOB_MESSAGE_MAX (sizeof(struct job) + MODULE_PARAMS_MAX)

@@ -6,13 +6,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "journal.h"
 #include "util/fd.h"
 #include "util/log.h"
 
 static void continue_found(struct journal_request *request, void *context) {
         struct keeper *keeper = context;
 
-        if (request->module > 0 && request->module <= JOURNAL_MODULES)
+        if (request->module > 0)
                 keeper->journal->modules[request->module - 1].continued++;
         (void)notify_continue(&keeper->notify, request, CONTINUE_BYPASS);
 }
@@ -20,6 +21,7 @@ static void continue_found(struct journal_request *request, void *context) {
 void bypass_take_over(struct keeper *keeper) {
         notify_init_consume_fd(&keeper->notify, keeper->journal, keeper->listener);
         tracing_bypass(keeper);
+        journal_repair(keeper->journal);
         notify_recover(&keeper->notify, continue_found, keeper);
 }
 

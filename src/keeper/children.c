@@ -114,6 +114,12 @@ void inspectors_drop(struct keeper *keeper) {
                 worker_drop(keeper, WORKER_INSPECTOR, i);
 }
 
+void loaders_kill(struct keeper *keeper) {
+        for (uint32_t i = 0; i < LOADERS_MAX; i++)
+                if (keeper->workers[WORKER_LOADER][i].pid > 0)
+                        (void)kill(keeper->workers[WORKER_LOADER][i].pid, SIGKILL);
+}
+
 /* Once, until there is one again: as long as there is none, each call asks for it. */
 static void tell_failure(struct keeper *keeper, enum worker_kind kind, int error) {
         if (!keeper->worker_failed[kind]) {

@@ -17,6 +17,12 @@
 #define TICK_BUSY_MS 1000
 #define TICK_IDLE_MS 5000
 
+/*
+ * So many ticks after the end of the tree its last loads are no longer waited for. They may wait in the kernel for
+ * ever, for a module that crashed in its init.
+ */
+#define ENDED_TICKS_MAX 5U
+
 int keeper_tell(int socket, enum handoff_type type, int fd) {
         struct handoff_message message = { .type = type };
 
@@ -118,6 +124,8 @@ static void handle_launcher(struct keeper *keeper) {
 static void tick(struct keeper *keeper) {
         supervisor_check(keeper);
         report_refresh(keeper);
+        if (keeper->ended && keeper->ended_ticks++ >= ENDED_TICKS_MAX)
+                loaders_kill(keeper);
 }
 
 static bool is_busy(const struct keeper *keeper) {

@@ -44,7 +44,8 @@ struct keeper {
         int signals; /* signalfd: SIGCHLD; SIGUSR1 asks to end the bypass */
         int uevents; /* socket, for the supervisor; -1: failures are not remembered */
         int listener;
-        bool ended; /* the tree has */
+        bool ended;               /* the tree has */
+        unsigned int ended_ticks; /* since then */
 
         pid_t supervisor;
         int supervisor_socket;
@@ -107,6 +108,9 @@ void worker_provide(struct keeper *keeper, enum worker_kind kind, uint32_t index
 /* The supervisor has no use for it any more. */
 void worker_drop(struct keeper *keeper, enum worker_kind kind, uint32_t index);
 void inspectors_drop(struct keeper *keeper);
+
+/* Kills all loaders: whoever they loaded for is dead. What they have in the kernel ends as it would have for those. */
+void loaders_kill(struct keeper *keeper);
 
 /* A child has been waited for that may have been a worker. */
 void worker_reaped(struct keeper *keeper, pid_t pid);

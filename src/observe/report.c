@@ -33,8 +33,10 @@ static struct json_object *results_json(const struct journal_module *module) {
 
 static struct json_object *module_json(const struct journal_module *module) {
         struct json_object *object = json_object_new_object();
+        char name[MODULE_NAME_SIZE];
 
-        (void)json_object_object_add(object, "name", json_object_new_string(module->name));
+        journal_module_name(module, name);
+        (void)json_object_object_add(object, "name", json_object_new_string(name));
         (void)json_object_object_add(object, "indexed", json_object_new_boolean(module->indexed != 0));
         add_count(object, "requests", module->requests);
         add_count(object, "loads", module->loads);
@@ -187,10 +189,11 @@ void report_write_table(const struct journal *journal, FILE *stream) {
         fprintf(stream, "%-24s %8s %6s %7s %6s %7s %10s %7s %10s %12s  %s\n", "module", "requests", "loads", "joined",
                 "live", "behind", "remembered", "kernel", "load ms", "KiB not read", "results of the loads");
         for (uint32_t i = 0; i < JOURNAL_MODULES && journal->modules[i].used; i++) {
-                char results[256];
+                char results[256], name[MODULE_NAME_SIZE];
 
                 results_text(&journal->modules[i], results, sizeof(results));
-                write_row(stream, journal->modules[i].name, &journal->modules[i], results);
+                journal_module_name(&journal->modules[i], name);
+                write_row(stream, name, &journal->modules[i], results);
         }
         write_row(stream, "total", &sum, "");
         fprintf(stream, "%llu requests, %llu answered, %llu callers gone before their answer",

@@ -92,6 +92,24 @@ static void test_frozen(struct scripted *kit) {
         scripted_finish_all(kit, calls, 1024, 0);
 }
 
+/*
+ * The tree ends while a load of it is still on its way, and will be for ever: the runner checks that all of modgate
+ * ends with it.
+ */
+static void test_load_without_end(struct scripted *kit) {
+        struct scripted_call *call = scripted_start_waiting(kit, scripted_module(kit, "alpha"), 1);
+
+        scripted_kill(call, 1);
+        scripted_finish(kit, call, 1);
+        CHECK_EQUAL(call->error, NOT_RETURNED);
+}
+
+static void after_load_without_end(struct scripted *kit, struct json_object *report) {
+        (void)kit;
+        CHECK_EQUAL(scripted_number(report, "totals", "gone"), 1);
+        CHECK_EQUAL(scripted_number(report, "totals", "loader_deaths"), 1);
+}
+
 int main(int argc, char **argv) {
         static const struct scripted_test tests[] = {
                 { .name = "supervisor", .body = test_supervisor_stands_still, .counts_inexactly = true },
@@ -100,6 +118,10 @@ int main(int argc, char **argv) {
                   .counts_inexactly = true },
                 { .name = "long_load", .body = test_long_load, .after = after_long_load },
                 { .name = "frozen", .body = test_frozen, .after = scripted_after_no_continue },
+                { .name = "load_without_end",
+                  .body = test_load_without_end,
+                  .after = after_load_without_end,
+                  .counts_inexactly = true },
                 { .name = "inspector",
                   .prepare = scripted_prepare_bare,
                   .body = test_inspector_hangs,

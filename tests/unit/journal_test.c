@@ -14,7 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "call.h"
 #include "journal.h"
+#include "modgate/job.h"
 
 #define PAGE 4096U
 
@@ -204,6 +206,81 @@ static void test_count_many_errnos(void **state) {
         assert_int_equal(module->loads, JOURNAL_ERRNOS + 4);
 }
 
+static void add_load(struct journal *journal, uint32_t index, const char *name, uint64_t inode) {
+        struct journal_load *load = &journal->loads[index];
+
+        load->state = JOURNAL_LOAD_SENT;
+        load->serial = index + 1;
+        load->call = CALL_FINIT_MODULE;
+        load->status = JOB_DONE;
+        load->key.file.inode = inode;
+        (void)snprintf(load->key.name, sizeof(load->key.name), "%s", name);
+}
+
+static void test_repair_leaves_sense_alone(void **state) {
+        static struct journal before;
+        struct journal *journal = *state;
+
+        (void)journal_module(journal, "alpha", true);
+        (void)journal_module(journal, "file", false);
+        add_load(journal, 0, "alpha", 1);
+        add_load(journal, 7, "beta", 2);
+        add_load(journal, 8, "", 3);
+        add_load(journal, 9, "", 4);
+        journal->loads[7].state = JOURNAL_LOAD_DONE;
+        journal->loads[7].error = JOB_ERROR_MAX;
+        journal->header.load_serial = journal->header.order = 10;
+        journal->requests[3].module = JOURNAL_MODULES;
+        before = *journal;
+        journal_repair(journal);
+        assert_memory_equal(journal, &before, sizeof(before));
+}
+
+static void test_repair_loads(void **state) {
+        struct journal *journal = *state;
+        struct journal_load *load = journal->loads;
+
+        for (uint32_t i = 0; i < 8; i++)
+                add_load(journal, i, (char[]){ (char)('a' + i), '\0' }, i);
+        load[0].call = CALL_UNKNOWN;
+        load[1].module = JOURNAL_MODULES;
+        memset(load[2].key.name, 'n', sizeof(load[2].key.name));
+        (void)strcpy(load[3].key.name, "../d");
+        load[4].key.name[5] = 'x';
+        load[6].key.name[0] = 'f'; /* as 5 */
+        load[7].state = JOURNAL_LOAD_DONE;
+        load[7].error = JOB_ERROR_MAX + 1;
+        journal_repair(journal);
+        for (uint32_t i = 0; i < 5; i++)
+                assert_int_equal(load[i].state, JOURNAL_LOAD_FREE);
+        assert_int_equal(load[5].state, JOURNAL_LOAD_SENT);
+        assert_int_equal(load[6].state, JOURNAL_LOAD_FREE);
+        assert_int_equal(load[7].state, JOURNAL_LOAD_SENT);
+        assert_int_equal(journal->header.load_serial, 8);
+}
+
+static void test_repair_modules(void **state) {
+        struct journal *journal = *state;
+        char name[MODULE_NAME_SIZE];
+
+        (void)journal_module(journal, "alpha", true);
+        memset(journal->places, 0xff, sizeof(journal->places));
+        memset(journal->modules[1].name, '\n', MODULE_NAME_SIZE);
+        journal->modules[1].used = 7;
+        journal->requests[0].notif.id = 1;
+        journal->requests[0].order = 5;
+        journal->requests[0].module = JOURNAL_MODULES + 1;
+        journal_module_name(&journal->modules[1], name);
+        assert_int_equal(strnlen(name, sizeof(name)), MODULE_NAME_SIZE - 1);
+        assert_int_equal(name[0], '?');
+        journal_repair(journal);
+        assert_int_equal(journal_module(journal, "alpha", true), 0);
+        assert_int_equal(journal_module(journal, "beta", true), 2);
+        assert_int_equal(journal->header.modules, 3);
+        assert_int_equal(journal->requests[0].module, 0);
+        assert_int_equal(journal->header.order, 5);
+}
+
 #define WITH_JOURNAL(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void) {
@@ -220,6 +297,9 @@ int main(void) {
                 WITH_JOURNAL(test_half_written),
                 WITH_JOURNAL(test_count_loads),
                 WITH_JOURNAL(test_count_many_errnos),
+                WITH_JOURNAL(test_repair_leaves_sense_alone),
+                WITH_JOURNAL(test_repair_loads),
+                WITH_JOURNAL(test_repair_modules),
         };
 
         /* valgrind does not know seccomp(2) */

@@ -4,7 +4,8 @@
  * A module that does what a test asks for. Kbuild builds it under several names, whose init functions know nothing of
  * each other but what mg_state keeps.
  *
- * In this order, each only if it is asked for: a module is requested, init waits, then sleeps, then fails or succeeds.
+ * In this order, each only if it is asked for: a module is requested, init waits, then sleeps, then crashes, fails or
+ * succeeds.
  */
 
 #include <linux/delay.h>
@@ -35,6 +36,12 @@ MODULE_PARM_DESC(request, "init calls request_module for this name, and waits fo
 static char *needs = "";
 module_param(needs, charp, 0444);
 MODULE_PARM_DESC(needs, "init returns `error`, or ENODEV, unless this test module is live");
+
+static bool oops;
+module_param(oops, bool, 0444);
+MODULE_PARM_DESC(oops, "init writes to address 0: the kernel kills the caller, and the module stays as it is for ever");
+
+static int *nowhere;
 
 #ifdef MG_PAYLOAD
 /* In the file, and in memory once it is loaded; not all zero, which would put it into .bss. */
@@ -80,6 +87,8 @@ static int __init mg_init(void) {
                 return -EINTR;
         if (sleep_ms > 0)
                 msleep(sleep_ms);
+        if (oops)
+                WRITE_ONCE(*READ_ONCE(nowhere), 1);
         result = outcome(attempt);
         if (result == 0)
                 mg_state_set_live(KBUILD_MODNAME, true);
