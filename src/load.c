@@ -44,7 +44,7 @@ void load_begin(struct supervisor *supervisor, struct load *load) {
                 struct dedup_request *dedup = container_of(node, struct dedup_request, link);
                 struct request *request = container_of(dedup, struct request, dedup);
 
-                if (notify_is_waiting(&supervisor->notify, request->slot)) {
+                if (notify_is_waiting(&request->tree->notify, request->slot)) {
                         load->leader = request;
                         break;
                 }
@@ -157,7 +157,7 @@ struct result {
 };
 
 static void answer_joiner(struct supervisor *supervisor, struct request *request, const struct result *result) {
-        struct journal_module *counters = &supervisor->journal->modules[request->module];
+        struct journal_module *counters = request_counters(request);
 
         /* a success needs no closer look: the module is live now, whatever image it is from */
         if (result->error != 0) {
@@ -171,7 +171,7 @@ static void answer_joiner(struct supervisor *supervisor, struct request *request
 }
 
 static void answer(struct supervisor *supervisor, struct request *request, const struct result *result) {
-        struct journal_module *counters = &supervisor->journal->modules[request->module];
+        struct journal_module *counters = request_counters(request);
 
         if (request->dedup.outcome == DEDUP_EXISTS) {
                 counters->behind++;
@@ -202,6 +202,12 @@ static void find_leader(struct load *load) {
         load->leader = container_of(first, struct request, dedup);
 }
 
+/* They would queue up for this CPU. */
+static void wake_anywhere(struct supervisor *supervisor) {
+        list_for_each_safe(node, after, &supervisor->trees)
+                notify_wake_here(&container_of(node, struct tree, link)->notify, false);
+}
+
 void load_complete(struct supervisor *supervisor, struct load *load, enum job_status status, int error,
                    enum continue_reason reason) {
         struct result result = { .status = status, .error = error, .reason = reason, .load = load };
@@ -214,7 +220,7 @@ void load_complete(struct supervisor *supervisor, struct load *load, enum job_st
         next = dedup_table_complete(&supervisor->table, &load->dedup, status == JOB_DONE && error == 0, &answered,
                                     &removed);
         if (!list_is_empty(&answered) && answered.next != answered.previous)
-                notify_wake_here(&supervisor->notify, false);
+                wake_anywhere(supervisor);
         while ((node = list_take_first(&answered))) {
                 struct dedup_request *dedup = container_of(node, struct dedup_request, link);
 
@@ -227,9 +233,18 @@ void load_complete(struct supervisor *supervisor, struct load *load, enum job_st
                 load_begin(supervisor, container_of(next, struct load, dedup));
 }
 
-static void count_made_up(struct supervisor *supervisor, const struct load *load) {
+/* Where all loads are counted, and in the journal of its leader's tree, if that is another one. */
+static void count_load(struct supervisor *supervisor, struct load *load, int error, uint64_t duration_ns) {
+        struct journal_module *counters = &supervisor->journal->modules[load->module];
+        uint64_t bytes = load->dedup.key.file.size;
+
         if (load->made_up)
-                supervisor->journal->modules[load->module].made_up++;
+                counters->made_up++;
+        journal_count_load(counters, error, duration_ns, bytes);
+        find_leader(load);
+        if (load->leader && load->leader->tree->journal != supervisor->journal)
+                journal_count_load(request_counters(load->leader), error, duration_ns, bytes);
+        tracing_load(supervisor, load, error, duration_ns);
 }
 
 void load_lost(struct supervisor *supervisor, struct load *load) {
@@ -247,9 +262,7 @@ void load_lost(struct supervisor *supervisor, struct load *load) {
                 return;
         }
         error = state == MODULE_LIVE ? 0 : EBUSY;
-        count_made_up(supervisor, load);
-        journal_count_load(&supervisor->journal->modules[load->module], error, 0, load->dedup.key.file.size);
-        tracing_load(supervisor, load, error, 0);
+        count_load(supervisor, load, error, 0);
         load_complete(supervisor, load, JOB_DONE, error, CONTINUE_NOT);
 }
 
@@ -275,10 +288,7 @@ static void take_answer(struct supervisor *supervisor, struct load *load, struct
         STEP(RESULT_CONSUMED);
         load->loader = NULL;
         if (job_answer->status == JOB_DONE) {
-                count_made_up(supervisor, load);
-                journal_count_load(&supervisor->journal->modules[load->module], job_answer->error,
-                                   job_answer->duration_ns, load->dedup.key.file.size);
-                tracing_load(supervisor, load, job_answer->error, job_answer->duration_ns);
+                count_load(supervisor, load, job_answer->error, job_answer->duration_ns);
                 remember_result(supervisor, load, job_answer->error);
         }
         STEP(RESULT_COUNTED);

@@ -38,8 +38,10 @@ int supervisor_start(struct keeper *keeper) {
                         .confinement = &keeper->confinement,
                         .failure_ttl_ns = keeper->uevents >= 0 ? keeper->config.failure_ttl_ns : 0,
                         .trace_fd = keeper->trace.fd >= 0 ? 4 : -1,
+                        .is_daemon = keeper->serving != NULL,
                 };
 
+                serve_forget_journals(keeper);
                 r = supervisor_run_consume_fd(&config, keeper->journal, 3);
                 _exit(r < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
         }
@@ -53,11 +55,14 @@ int supervisor_start(struct keeper *keeper) {
 
 /* Whatever is not taken here, by a hanging supervisor, shows later. */
 void supervisor_equip(struct keeper *keeper) {
-        if (!keeper->supervisor_ready || keeper->listener < 0)
+        if (!keeper->supervisor_ready || (keeper->listener < 0 && !keeper->serving))
                 return;
         if (keeper->uevents >= 0)
                 (void)keeper_tell(keeper->supervisor_socket, HANDOFF_UEVENTS, keeper->uevents);
-        (void)keeper_tell(keeper->supervisor_socket, HANDOFF_LISTENER, keeper->listener);
+        if (keeper->serving)
+                serve_equip(keeper);
+        else
+                (void)keeper_tell(keeper->supervisor_socket, HANDOFF_LISTENER, keeper->listener);
         for (enum worker_kind kind = 0; kind < WORKER_KINDS; kind++)
                 for (uint32_t i = 0; i < LOADERS_MAX; i++)
                         if (keeper->workers[kind][i].socket >= 0)
@@ -65,22 +70,40 @@ void supervisor_equip(struct keeper *keeper) {
         (void)keeper_tell(keeper->supervisor_socket, HANDOFF_START, -1);
 }
 
+void keeper_announce(struct keeper *keeper) {
+        if (keeper->announced)
+                return;
+        keeper->announced = true;
+        if (keeper->serving)
+                serve_ready(keeper);
+        else
+                (void)keeper_tell(keeper->launcher, HANDOFF_KEEPER_READY, -1);
+}
+
 void supervisor_is_ready(struct keeper *keeper) {
         keeper->supervisor_ready = true;
-        if (!keeper->announced)
-                (void)keeper_tell(keeper->launcher, HANDOFF_KEEPER_READY, -1);
-        keeper->announced = true;
+        keeper_announce(keeper);
         supervisor_equip(keeper);
 }
 
 /* The times of its deaths are a ring: is the oldest one of the last DEATHS_MAX recent? */
-static bool dies_too_often(struct keeper *keeper) {
+bool keeper_dies_too_often(struct keeper *keeper) {
         uint64_t now = journal_now_ns();
         uint64_t *oldest = &keeper->deaths_ns[keeper->deaths++ % (DEATHS_MAX - 1)];
         bool too_often = *oldest != 0 && now - *oldest < DEATHS_WINDOW_NS;
 
         *oldest = now;
         return too_often;
+}
+
+/* A daemon that ends gives its trees back to their keepers. */
+static void give_up_supervising(struct keeper *keeper) {
+        if (!keeper->serving) {
+                bypass_begin(keeper);
+                return;
+        }
+        log_error("the supervisor cannot be kept alive: the daemon ends");
+        keeper->failed = keeper->ended = true;
 }
 
 /* Nothing else receives or answers now. */
@@ -92,12 +115,13 @@ void supervisor_replace(struct keeper *keeper) {
         keeper->supervisor_socket = fd_close(keeper->supervisor_socket);
         /* they may hold answers to questions that nobody knows any more */
         inspectors_drop(keeper);
+        serve_begin_anew(keeper);
         if (!keeper->announced || keeper_tree_has_ended(keeper))
                 keeper->ended = true;
         if (keeper->ended)
                 return;
-        if (dies_too_often(keeper)) {
-                bypass_begin(keeper);
+        if (keeper_dies_too_often(keeper)) {
+                give_up_supervising(keeper);
                 return;
         }
         log_warning("the supervisor died; starting another one");
@@ -105,7 +129,7 @@ void supervisor_replace(struct keeper *keeper) {
         if (r < 0) {
                 errno = -r;
                 log_error("cannot fork a supervisor: %m");
-                bypass_begin(keeper);
+                give_up_supervising(keeper);
         }
 }
 
@@ -125,6 +149,8 @@ static void supervisor_end_hanging(struct keeper *keeper) {
 static bool work_waits(const struct keeper *keeper) {
         struct pollfd look = { .fd = keeper->listener, .events = POLLIN };
 
+        if (keeper->serving)
+                return keeper->ended || !keeper->supervisor_ready || serve_work_waits(keeper);
         if (keeper->listener < 0)
                 return false;
         if (keeper->ended || !keeper->supervisor_ready || keeper->journal->header.in_use > 0)
@@ -132,8 +158,12 @@ static bool work_waits(const struct keeper *keeper) {
         return poll(&look, 1, 0) > 0 && (look.revents & POLLIN);
 }
 
+uint64_t keeper_heartbeat(const struct keeper *keeper) {
+        return keeper->journal->header.heartbeat + serve_heartbeat(keeper);
+}
+
 void supervisor_check(struct keeper *keeper) {
-        uint64_t heartbeat = keeper->journal->header.heartbeat;
+        uint64_t heartbeat = keeper_heartbeat(keeper);
 
         if (heartbeat == keeper->heartbeat && keeper->supervisor > 0 && work_waits(keeper))
                 keeper->still_ticks++;

@@ -20,7 +20,7 @@
 
 static int set_up(void **state) {
         struct journal *journal;
-        int r = journal_create(&journal);
+        int r = journal_create(&journal, NULL);
 
         if (r < 0) {
                 print_message("no journal: %s\n", strerror(-r));
@@ -223,7 +223,7 @@ int main(void) {
         };
 
         /* valgrind does not know seccomp(2) */
-        if (journal_create(&journal) == -ENOSYS)
+        if (journal_create(&journal, NULL) == -ENOSYS)
                 return 77;
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
