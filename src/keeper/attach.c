@@ -36,6 +36,9 @@
 #define BUSY_RETRY_NS (1 * 1000000000ULL)
 #define IDLE_RETRY_NS (5 * 1000000000ULL)
 
+/* So many daemons in a row may end without having answered anything. */
+#define FRUITLESS_MAX 5U
+
 static int say(const struct keeper *keeper, enum attach_type type, int fd) {
         struct attach_message message = {
                 .type = type,
@@ -77,6 +80,17 @@ static void leave_to_kernel(struct keeper *keeper) {
         bypass_take_over(keeper);
 }
 
+/* Nobody waits for ever because there is always another daemon. A restart in the middle of a storm is none of these. */
+static bool is_of_no_use(struct keeper *keeper) {
+        const struct journal_header *header = &keeper->journal->header;
+        struct attach *attach = &keeper->attach;
+        uint64_t progress = header->answered + header->gone;
+
+        attach->fruitless = progress == attach->progress && header->in_use > 0 ? attach->fruitless + 1 : 0;
+        attach->progress = progress;
+        return attach->fruitless >= FRUITLESS_MAX;
+}
+
 /* Nobody else receives now: the connection has ended, or the tree was never lent. */
 static void lose(struct keeper *keeper) {
         struct attach *attach = &keeper->attach;
@@ -88,7 +102,7 @@ static void lose(struct keeper *keeper) {
                 return;
         attach->lost_ns = journal_now_ns();
         log_warning("the daemon at %s has ended; waiting for another one", keeper->config.attach);
-        if (keeper_dies_too_often(keeper))
+        if (is_of_no_use(keeper))
                 leave_to_kernel(keeper);
         else
                 (void)attach_connect(keeper);

@@ -52,6 +52,8 @@ struct attach {
         uint64_t lost_ns;        /* requests wait since then */
         uint64_t tried_ns;       /* to connect */
         uint64_t tried_requests; /* received by then */
+        uint64_t progress;       /* requests that had ended when the last daemon did */
+        unsigned int fruitless;  /* daemons in a row that ended while requests waited, and had answered none */
         bool refused;            /* and that was told */
 };
 
@@ -184,9 +186,6 @@ uint64_t keeper_heartbeat(const struct keeper *keeper);
 
 /* It is initialised. The first time the launcher hears of it, and goes on; from then on one that dies is replaced. */
 void supervisor_is_ready(struct keeper *keeper);
-
-/* Was the last one of DEATHS_MAX deaths in a row too soon? To be called at each. */
-bool keeper_dies_too_often(struct keeper *keeper);
 
 /* Hands it what it works with, once it is ready and there is a listener. */
 void supervisor_equip(struct keeper *keeper);

@@ -87,7 +87,7 @@ void supervisor_is_ready(struct keeper *keeper) {
 }
 
 /* The times of its deaths are a ring: is the oldest one of the last DEATHS_MAX recent? */
-bool keeper_dies_too_often(struct keeper *keeper) {
+static bool dies_too_often(struct keeper *keeper) {
         uint64_t now = journal_now_ns();
         uint64_t *oldest = &keeper->deaths_ns[keeper->deaths++ % (DEATHS_MAX - 1)];
         bool too_often = *oldest != 0 && now - *oldest < DEATHS_WINDOW_NS;
@@ -120,7 +120,7 @@ void supervisor_replace(struct keeper *keeper) {
                 keeper->ended = true;
         if (keeper->ended)
                 return;
-        if (keeper_dies_too_often(keeper)) {
+        if (dies_too_often(keeper)) {
                 give_up_supervising(keeper);
                 return;
         }
