@@ -130,11 +130,7 @@ const struct cli_command cli_run = {
         .details = "COMMAND keeps modgate's process id, descriptors and environment. Needs CAP_SYS_MODULE\n"
                    "and CAP_SYS_ADMIN.\n"
                    "\n"
-                   "  --attach[=SOCKET]  have the daemon serve COMMAND (see modgate help serve; default\n"
-                   "                   /run/modgate/attach.sock). If there is none when COMMAND is started, it\n"
-                   "                   is served as without this option. If the daemon ends later, calls wait\n"
-                   "                   for another one for some seconds, and are then left to the kernel,\n"
-                   "                   until there is one. --failure-ttl is the daemon's then\n"
+                   "  --attach[=SOCKET]  let the daemon serve COMMAND, if there is one (modgate help serve)\n"
                    "  --on-error=exec  if COMMAND cannot be supervised, say why and run it all the same\n"
                    "  --on-error=fail  if COMMAND cannot be supervised, say why and exit 125 (default)\n"
                    "  --failure-ttl=S  give failures of a module's init (ENODEV, ENXIO, EOPNOTSUPP, EEXIST) to\n"
@@ -150,7 +146,6 @@ const struct cli_command cli_run = {
                    "                   SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 are handed on\n"
                    "  -h, --help       this page\n"
                    "\n"
-                   "Exit status: COMMAND's; 2 usage, 125 cannot be supervised, 126 COMMAND cannot be\n"
-                   "executed, 127 COMMAND not found.\n",
+                   "Exit status: COMMAND's; 2 usage, 125 not supervised, 126 not executable, 127 not found.\n",
         .run = run,
 };
