@@ -197,6 +197,12 @@ void scripted_await_end(pid_t pid) {
                 scripted_sleep_ms(1);
 }
 
+static bool stands_still(pid_t pid) {
+        struct scripted_status status;
+
+        return !scripted_status(pid, &status) || status.state == 'T' || status.state == 'Z';
+}
+
 struct unit {
         pid_t main;
         pid_t pids[64];
@@ -216,6 +222,12 @@ void scripted_kill_daemon(struct scripted *kit) {
 
         (void)scripted_each_process(add_member, &unit);
         CHECK(unit.count > 0);
+        /* at the same time: none sees another one die, and acts upon it */
+        for (unsigned int i = 0; i < unit.count; i++)
+                (void)kill(unit.pids[i], SIGSTOP);
+        for (unsigned int i = 0; i < unit.count; i++)
+                while (!stands_still(unit.pids[i]))
+                        scripted_sleep_ms(1);
         for (unsigned int i = 0; i < unit.count; i++)
                 (void)kill(unit.pids[i], SIGKILL);
         for (unsigned int i = 0; i < unit.count; i++)
