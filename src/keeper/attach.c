@@ -27,7 +27,7 @@
 #define START_LIMIT_NS (4 * 1000000000ULL)
 
 /* How long requests wait for a daemon that is there but does not answer, and for one that is not there. */
-#define SILENT_LIMIT_NS (5 * 1000000000ULL)
+#define SILENT_LIMIT_NS (10 * 1000000000ULL)
 #define ABSENT_LIMIT_NS (1 * 1000000000ULL)
 
 /* How often a daemon is looked for while requests wait for it; while they come, and are left to the kernel; and else.

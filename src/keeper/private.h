@@ -91,7 +91,7 @@ struct keeper {
         struct keeper_config config;
         struct journal *journal;
         struct confinement confinement; /* of the children */
-        int journal_fd;
+        int journal_fd; /* its memfd, of an attached tree; or -1 */
         struct attach attach;
         struct serving *serving; /* NULL: this is no daemon */
         int launcher; /* socket; stays open until we end: its end of file is the word that the tree has ended */

@@ -128,6 +128,7 @@ int keeper_init(struct keeper *keeper) {
                 return r;
         is_attached = attach_start(keeper);
         if (!is_attached) {
+                keeper->journal_fd = fd_close(keeper->journal_fd);
                 r = check(confinement_init(&keeper->confinement, keeper->config.kernel),
                           "build its children's filters");
                 if (r < 0)
