@@ -70,7 +70,7 @@ void load_image_arrived_consume_fd(struct supervisor *supervisor, struct load *l
  * Into the journal before the job is sent. If we die in between, our successor asks the loader, which answers in the
  * order of what it was sent.
  */
-static void write_sent(struct supervisor *supervisor, const struct load *load, const struct worker *worker) {
+static void write_sent(struct supervisor *supervisor, struct load *load, const struct worker *worker) {
         struct journal_load *entry = load_journal(supervisor, load);
 
         entry->loader = pool_index(worker);
@@ -79,6 +79,9 @@ static void write_sent(struct supervisor *supervisor, const struct load *load, c
         entry->call = load->call;
         memcpy(entry->image_hash, load->image_hash, sizeof(entry->image_hash));
         entry->module = load->module;
+        list_for_each_safe(node, after, &load->dedup.requests)
+                container_of(container_of(node, struct dedup_request, link), struct request, dedup)
+                        ->slot->sent = 1;
         __atomic_store_n(&entry->state, JOURNAL_LOAD_SENT, __ATOMIC_RELEASE);
 }
 

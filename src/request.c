@@ -45,7 +45,7 @@ static void request_end(struct supervisor *supervisor, struct request *request) 
 
 /* A module that is there because this very call has loaded it does not "exist" for its caller. */
 static bool exists_by_its_own_load(struct supervisor *supervisor, const struct request *request) {
-        return request->had_succeeded &&
+        return (request->had_succeeded || request->was_sent) &&
                (request->name[0] == '\0' || module_sysfs_state(&supervisor->sysfs, request->name) == MODULE_LIVE);
 }
 
@@ -224,6 +224,7 @@ static struct request *request_new(struct tree *tree, struct journal_request *sl
         if (slot->module > JOURNAL_MODULES)
                 slot->module = 0; /* the journal is another program's, and not believed */
         request->module = slot->module != 0 ? slot->module - 1 : NO_MODULE;
+        request->was_sent = slot->sent != 0 && slot->load_journal != tree->supervisor->journal->header.started_ns;
         request->dedup.order = slot->order;
         list_init(&request->dedup.link);
         list_init(&request->by_thread);
@@ -278,6 +279,7 @@ static void request_restart(struct supervisor *supervisor, struct request *reque
 
         request_end(supervisor, request);
         slot->load = JOURNAL_NO_LOAD;
+        slot->sent = 0;
         request_begin(request->tree, slot);
         if (request->slot == slot)
                 request->asks_kernel = asks_kernel;
@@ -364,6 +366,8 @@ static void enter(struct supervisor *supervisor, struct request *request, struct
         struct load *load = container_of(request->dedup.load, struct load, dedup);
 
         request->state = REQUEST_WAITING;
+        request->was_sent = false; /* that load did not succeed, and now this one counts */
+        slot->sent = load->loader != NULL;
         STEP(SUBMITTED);
         slot->load_serial = load->serial;
         slot->load_journal = supervisor->journal->header.started_ns;

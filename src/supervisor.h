@@ -66,6 +66,7 @@ struct request {
         bool may_miss;              /* it waits in the table, and its thread has made no other call since */
         bool comes_back;            /* its thread has made this call before, and missed the result, or will */
         bool had_succeeded;         /* and that was a success */
+        bool was_sent;              /* a daemon that is dead had sent its load, and has told nobody what became of it */
 
         struct list_node inspecting; /* in supervisor.inspecting */
         enum inspection inspection;

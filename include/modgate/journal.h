@@ -77,8 +77,9 @@ struct journal_request {
         uint32_t module;       /* index of the counters where it was counted, and 1; 0: nowhere yet */
         uint32_t committed;    /* the commit word */
         uint32_t answering;    /* set before SEND: if it no longer waits, it may have had its answer */
+        uint32_t sent;         /* its load was sent to a loader */
         uint32_t looks;        /* supervisors that began to look at its caller, and never ended that */
-        unsigned char reserved[JOURNAL_SLOT_SIZE - JOURNAL_NOTIF_ROOM - 52];
+        unsigned char reserved[JOURNAL_SLOT_SIZE - JOURNAL_NOTIF_ROOM - 56];
 };
 _Static_assert(sizeof(struct journal_request) == JOURNAL_SLOT_SIZE, "a slot never crosses a page");
 
