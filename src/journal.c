@@ -2,8 +2,10 @@
 #include "journal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #define XXH_INLINE_ALL
@@ -32,17 +34,27 @@ uint64_t journal_boottime_ns(void) {
         return now_ns(CLOCK_BOOTTIME);
 }
 
-static int map_locked(struct journal **ret_journal) {
-        _cleanup_fd_ int fd = memfd_new("modgate-journal", 0);
-        struct journal *journal;
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
-        if (fd < 0)
-                return fd;
-        if (ftruncate(fd, sizeof(*journal)) < 0)
-                return -errno;
-        journal = mmap(NULL, sizeof(*journal), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+static int map(int fd, struct journal **ret_journal) {
+        struct journal *journal =
+                mmap(NULL, sizeof(*journal), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+
         if (journal == MAP_FAILED)
                 return -errno;
+        *ret_journal = journal;
+        return 0;
+}
+
+static int map_locked(int fd, struct journal **ret_journal) {
+        struct journal *journal = NULL;
+        int r;
+
+        if (ftruncate(fd, sizeof(*journal)) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0)
+                return -errno;
+        r = map(fd, &journal);
+        if (r < 0)
+                return r;
         /* Every page is written once: a hole would be allocated, and could fail, in the middle of a receive. */
         memset(journal, 0, sizeof(*journal));
         if (mlock(journal, sizeof(*journal)) < 0) {
@@ -55,21 +67,38 @@ static int map_locked(struct journal **ret_journal) {
         return 0;
 }
 
-int journal_create(struct journal **ret_journal) {
+int journal_create(struct journal **ret_journal, int *ret_fd) {
         struct seccomp_notif_sizes sizes;
         struct journal *journal = NULL;
+        _cleanup_fd_ int fd = -1;
         int r;
 
         if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
                 return -errno;
         if (sizes.seccomp_notif > JOURNAL_NOTIF_ROOM || sizes.seccomp_notif_resp > JOURNAL_NOTIF_ROOM)
                 return -EOVERFLOW;
-        r = map_locked(&journal);
+        fd = memfd_new("modgate-journal", MFD_ALLOW_SEALING);
+        if (fd < 0)
+                return fd;
+        r = map_locked(fd, &journal);
         if (r < 0)
                 return r;
         journal->header.started_ns = journal_now_ns();
         *ret_journal = journal;
+        if (ret_fd)
+                *ret_fd = fd_steal(&fd);
         return 0;
+}
+
+int journal_map(int fd, struct journal **ret_journal) {
+        int seals = fcntl(fd, F_GET_SEALS);
+        struct stat status;
+
+        /* a file that is cut while it is mapped ends whoever reads it */
+        if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &status) < 0 ||
+            status.st_size != (off_t)sizeof(struct journal))
+                return -EINVAL;
+        return map(fd, ret_journal);
 }
 
 /* Names come from callers' paths, and go to terminals and into JSON. */
@@ -81,18 +110,24 @@ static void make_printable(const char *name, char printable[static MODULE_NAME_S
                 printable[i] = name[i] >= ' ' && name[i] <= '~' ? name[i] : '?';
 }
 
-/* Half of all places stay free, so that the search ends soon. */
+/*
+ * Half of all places stay free, so that the search ends soon. It ends with any content: the journal may be that of
+ * another program.
+ */
 static uint16_t *place_of(struct journal *journal, const char printable[static MODULE_NAME_SIZE], bool indexed) {
-        uint64_t i = XXH3_64bits_withSeed(printable, MODULE_NAME_SIZE, indexed);
-        uint16_t *place;
+        uint64_t first = XXH3_64bits_withSeed(printable, MODULE_NAME_SIZE, indexed);
 
-        while (*(place = &journal->places[i++ % JOURNAL_PLACES]) != 0) {
-                const struct journal_module *module = &journal->modules[*place - 1];
+        for (uint64_t i = first; i < first + JOURNAL_PLACES; i++) {
+                uint16_t *place = &journal->places[i % JOURNAL_PLACES];
+                const struct journal_module *module;
 
+                if (*place == 0 || *place > JOURNAL_MODULES)
+                        return place;
+                module = &journal->modules[*place - 1];
                 if (module->indexed == indexed && memcmp(module->name, printable, MODULE_NAME_SIZE) == 0)
-                        break;
+                        return place;
         }
-        return place;
+        return &journal->places[first % JOURNAL_PLACES];
 }
 
 static uint32_t add_module(struct journal *journal, uint32_t index, const char printable[static MODULE_NAME_SIZE],
@@ -113,6 +148,8 @@ uint32_t journal_module(struct journal *journal, const char *name, bool indexed)
 
         make_printable(name, printable);
         place = place_of(journal, printable, indexed);
+        if (*place > JOURNAL_MODULES)
+                *place = 0;
         if (*place == 0 && header->modules >= others) {
                 make_printable(OVERFLOW_NAME, printable);
                 return add_module(journal, others, printable, false);

@@ -10,10 +10,17 @@
 
 /*
  * Maps a new, zeroed journal: shared with the processes that are forked later, locked and prefaulted (a fault in
- * SECCOMP_IOCTL_NOTIF_RECV must find its page). Lives until the last process that maps it ends. Returns 0 or negative
- * errno: -EOVERFLOW when this kernel's notifications do not fit into a slot.
+ * SECCOMP_IOCTL_NOTIF_RECV must find its page). Lives until the last process that maps it ends. `*ret_fd` (may be
+ * NULL): its memfd, sealed so that it keeps its size; CLOEXEC, owned by the caller. Returns 0 or negative errno:
+ * -EOVERFLOW when this kernel's notifications do not fit into a slot.
  */
-int journal_create(struct journal **ret_journal);
+int journal_create(struct journal **ret_journal, int *ret_fd);
+
+/*
+ * Maps the journal of another program, which is not believed: the memfd `fd` has to be of the right size, and sealed so
+ * that it keeps it. To be unmapped. Returns 0 or negative errno: -EINVAL (it is no such memfd).
+ */
+int journal_map(int fd, struct journal **ret_journal);
 
 /*
  * The counters of a module or of a file without a module name (then `indexed` is false, and a long file name is cut,

@@ -47,7 +47,7 @@ void load_begin(struct supervisor *supervisor, struct load *load) {
                 struct dedup_request *dedup = container_of(node, struct dedup_request, link);
                 struct request *request = container_of(dedup, struct request, dedup);
 
-                if (notify_is_waiting(&supervisor->notify, request->slot)) {
+                if (notify_is_waiting(&request->tree->notify, request->slot)) {
                         load->leader = request;
                         break;
                 }
@@ -73,7 +73,7 @@ void load_image_arrived_consume_fd(struct supervisor *supervisor, struct load *l
  * Into the journal before the job is sent. If we die in between, our successor asks the loader, which answers in the
  * order of what it was sent.
  */
-static void write_sent(struct supervisor *supervisor, const struct load *load, const struct worker *worker) {
+static void write_sent(struct supervisor *supervisor, struct load *load, const struct worker *worker) {
         struct journal_load *entry = load_journal(supervisor, load);
 
         entry->loader = pool_index(worker);
@@ -82,6 +82,9 @@ static void write_sent(struct supervisor *supervisor, const struct load *load, c
         entry->call = load->call;
         memcpy(entry->image_hash, load->image_hash, sizeof(entry->image_hash));
         entry->module = load->module;
+        list_for_each_safe(node, after, &load->dedup.requests)
+                container_of(container_of(node, struct dedup_request, link), struct request, dedup)
+                        ->slot->sent = 1;
         __atomic_store_n(&entry->state, JOURNAL_LOAD_SENT, __ATOMIC_RELEASE);
 }
 
@@ -161,7 +164,7 @@ struct result {
 };
 
 static void answer_joiner(struct supervisor *supervisor, struct request *request, const struct result *result) {
-        struct journal_module *counters = &supervisor->journal->modules[request->module];
+        struct journal_module *counters = request_counters(request);
 
         /* a success needs no closer look: the module is live now, whatever image it is from */
         if (result->error != 0) {
@@ -175,7 +178,7 @@ static void answer_joiner(struct supervisor *supervisor, struct request *request
 }
 
 static void answer(struct supervisor *supervisor, struct request *request, const struct result *result) {
-        struct journal_module *counters = &supervisor->journal->modules[request->module];
+        struct journal_module *counters = request_counters(request);
 
         if (request->dedup.outcome == DEDUP_EXISTS) {
                 counters->behind++;
@@ -206,6 +209,12 @@ static void find_leader(struct load *load) {
         load->leader = container_of(first, struct request, dedup);
 }
 
+/* They would queue up for this CPU. */
+static void wake_anywhere(struct supervisor *supervisor) {
+        list_for_each_safe(node, after, &supervisor->trees)
+                notify_wake_here(&container_of(node, struct tree, link)->notify, false);
+}
+
 void load_complete(struct supervisor *supervisor, struct load *load, enum job_status status, int error,
                    enum continue_reason reason) {
         struct result result = { .status = status, .error = error, .reason = reason, .load = load };
@@ -218,7 +227,7 @@ void load_complete(struct supervisor *supervisor, struct load *load, enum job_st
         next = dedup_table_complete(&supervisor->table, &load->dedup, status == JOB_DONE && error == 0, &answered,
                                     &removed);
         if (!list_is_empty(&answered) && answered.next != answered.previous)
-                notify_wake_here(&supervisor->notify, false);
+                wake_anywhere(supervisor);
         while ((node = list_take_first(&answered))) {
                 struct dedup_request *dedup = container_of(node, struct dedup_request, link);
 
@@ -231,9 +240,18 @@ void load_complete(struct supervisor *supervisor, struct load *load, enum job_st
                 load_begin(supervisor, container_of(next, struct load, dedup));
 }
 
-static void count_made_up(struct supervisor *supervisor, const struct load *load) {
+/* Where all loads are counted, and in the journal of its leader's tree, if that is another one. */
+static void count_load(struct supervisor *supervisor, struct load *load, int error, uint64_t duration_ns) {
+        struct journal_module *counters = &supervisor->journal->modules[load->module];
+        uint64_t bytes = load->dedup.key.file.size;
+
         if (load->made_up)
-                supervisor->journal->modules[load->module].made_up++;
+                counters->made_up++;
+        journal_count_load(counters, error, duration_ns, bytes);
+        find_leader(load);
+        if (load->leader && load->leader->tree->journal != supervisor->journal)
+                journal_count_load(request_counters(load->leader), error, duration_ns, bytes);
+        tracing_load(supervisor, load, error, duration_ns);
 }
 
 void load_lost(struct supervisor *supervisor, struct load *load) {
@@ -251,9 +269,7 @@ void load_lost(struct supervisor *supervisor, struct load *load) {
                 return;
         }
         error = state == MODULE_LIVE ? 0 : EBUSY;
-        count_made_up(supervisor, load);
-        journal_count_load(&supervisor->journal->modules[load->module], error, 0, load->dedup.key.file.size);
-        tracing_load(supervisor, load, error, 0);
+        count_load(supervisor, load, error, 0);
         load_complete(supervisor, load, JOB_DONE, error, CONTINUE_NOT);
 }
 
@@ -279,10 +295,7 @@ static void take_answer(struct supervisor *supervisor, struct load *load, struct
         STEP(RESULT_CONSUMED);
         load->loader = NULL;
         if (job_answer->status == JOB_DONE) {
-                count_made_up(supervisor, load);
-                journal_count_load(&supervisor->journal->modules[load->module], job_answer->error,
-                                   job_answer->duration_ns, load->dedup.key.file.size);
-                tracing_load(supervisor, load, job_answer->error, job_answer->duration_ns);
+                count_load(supervisor, load, job_answer->error, job_answer->duration_ns);
                 remember_result(supervisor, load, job_answer->error);
         }
         STEP(RESULT_COUNTED);

@@ -91,8 +91,9 @@ static int receive(struct notify *notify, struct journal_request *request) {
 static void commit(struct notify *notify, struct journal_request *request) {
         struct journal_header *header = &notify->journal->header;
 
-        request->order = ++header->order;
         request->received_ns = journal_boottime_ns();
+        header->order = request->received_ns > header->order ? request->received_ns : header->order + 1;
+        request->order = header->order;
         request->load = JOURNAL_NO_LOAD;
         STEP(ORDERED);
         __atomic_store_n(&request->committed, 1, __ATOMIC_RELEASE);
@@ -127,6 +128,13 @@ int notify_receive_and_continue(struct notify *notify, enum continue_reason reas
         notify->journal->header.requests++;
         (void)notify_continue(notify, &request, reason);
         return 0;
+}
+
+bool notify_is_listener(int fd) {
+        uint64_t nobody = 0;
+
+        /* ENOENT: there is no such request; of any other file: ENOTTY */
+        return ioctl(fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &nobody) == 0 || errno == ENOENT;
 }
 
 bool notify_is_waiting(const struct notify *notify, const struct journal_request *request) {

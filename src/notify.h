@@ -64,6 +64,9 @@ int notify_receive(struct notify *notify, struct journal_request **ret_request);
 /* With all slots in use: receives one request outside the journal and leaves it to the kernel. Returns as above. */
 int notify_receive_and_continue(struct notify *notify, enum continue_reason reason);
 
+/* Is this descriptor a listener? */
+bool notify_is_listener(int fd);
+
 /* Does the requester still wait? */
 bool notify_is_waiting(const struct notify *notify, const struct journal_request *request);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What an earlier supervisor left behind. Loads that a loader has, or has answered, are taken over with the requests
- * that waited for them. All else was in that supervisor's memory only: these requests start again from the beginning.
+ * What an earlier supervisor left behind, or an earlier daemon. Loads that a loader has, or has answered, are taken
+ * over with the requests that waited for them. All else was in that supervisor's memory only, or in that daemon's
+ * journal: these requests start again from the beginning.
  */
 
 #include <string.h>
@@ -49,24 +50,38 @@ static void adopt_load(struct supervisor *supervisor, struct load *load, const s
  * Whatever it is about this caller, its file may be on an NFS server that does not answer: the next look would end the
  * same way, and all others would wait again until the keeper has noticed.
  */
-static void leave_to_kernel(struct supervisor *supervisor, struct journal_request *slot) {
+static void leave_to_kernel(struct tree *tree, struct journal_request *slot) {
         log_error("%u supervisors died or hung while they looked at thread %u; its call is left to the kernel",
                   slot->looks, slot->notif.pid);
-        (void)notify_continue(&supervisor->notify, slot, CONTINUE_NOT_LOOKED_AT);
+        (void)notify_continue(&tree->notify, slot, CONTINUE_NOT_LOOKED_AT);
+}
+
+/* The load that a request waited for, if it was taken over; or NULL. */
+static struct load *load_of(struct supervisor *supervisor, const struct journal_request *slot) {
+        struct load *load = slot->load < JOURNAL_LOADS ? &supervisor->loads[slot->load] : NULL;
+
+        return load && load->used && load->serial == slot->load_serial &&
+                               slot->load_journal == supervisor->journal->header.started_ns
+                       ? load
+                       : NULL;
 }
 
 static void take_over_request(struct journal_request *slot, void *context) {
-        struct supervisor *supervisor = context;
-        struct load *load = slot->load < JOURNAL_LOADS ? &supervisor->loads[slot->load] : NULL;
+        struct tree *tree = context;
+        struct load *load = load_of(tree->supervisor, slot);
 
-        if (load && load->used && load->serial == slot->load_serial)
-                request_adopt(supervisor, slot, load);
+        if (load)
+                request_adopt(tree, slot, load);
         else if (slot->looks >= LOOKS_MAX)
-                leave_to_kernel(supervisor, slot);
-        else if (notify_is_waiting(&supervisor->notify, slot))
-                request_begin(supervisor, slot);
+                leave_to_kernel(tree, slot);
+        else if (notify_is_waiting(&tree->notify, slot))
+                request_begin(tree, slot);
         else
-                notify_release(&supervisor->notify, slot);
+                notify_release(&tree->notify, slot);
+}
+
+void recover_requests(struct tree *tree) {
+        notify_recover(&tree->notify, take_over_request, tree);
 }
 
 /* With the requests back in the table, what is known about their loads is acted upon. */
@@ -91,7 +106,7 @@ void supervisor_recover(struct supervisor *supervisor) {
                 if (adopted[i])
                         adopt_load(supervisor, &supervisor->loads[i], entry);
         }
-        notify_recover(&supervisor->notify, take_over_request, supervisor);
+        list_for_each_safe(node, after, &supervisor->trees) recover_requests(container_of(node, struct tree, link));
         STEP(REQUESTS_FOUND);
         for (uint32_t i = 0; i < JOURNAL_LOADS; i++)
                 if (adopted[i])

@@ -22,14 +22,14 @@
 #define KNOWN_FLAGS 7U
 #define FLAG_COMPRESSED 4U
 
-static struct request *request_of(struct supervisor *supervisor, struct journal_request *slot) {
-        return &supervisor->requests[slot - supervisor->journal->requests];
+static struct request *request_of(struct tree *tree, const struct journal_request *slot) {
+        return &tree->requests[slot - tree->journal->requests];
 }
 
-static struct journal_module *counters_of(struct supervisor *supervisor, const struct request *request) {
+struct journal_module *request_counters(const struct request *request) {
         static struct journal_module nobody;
 
-        return request->module == NO_MODULE ? &nobody : &supervisor->journal->modules[request->module];
+        return request->module == NO_MODULE ? &nobody : &request->tree->journal->modules[request->module];
 }
 
 /* The counterpart of request_begin(), for one that is not in the table. */
@@ -45,7 +45,7 @@ static void request_end(struct supervisor *supervisor, struct request *request) 
 
 /* A module that is there because this very call has loaded it does not "exist" for its caller. */
 static bool exists_by_its_own_load(struct supervisor *supervisor, const struct request *request) {
-        return request->had_succeeded &&
+        return (request->had_succeeded || request->was_sent) &&
                (request->name[0] == '\0' || module_sysfs_state(&supervisor->sysfs, request->name) == MODULE_LIVE);
 }
 
@@ -54,7 +54,7 @@ void request_answer(struct supervisor *supervisor, struct request *request, int 
 
         if (error == EEXIST && exists_by_its_own_load(supervisor, request))
                 error = 0;
-        if (notify_answer(&supervisor->notify, request->slot, error))
+        if (notify_answer(&request->tree->notify, request->slot, error))
                 missed_forget(supervisor, slot.notif.pid);
         else
                 missed_add(supervisor, request, &slot, error);
@@ -64,15 +64,15 @@ void request_answer(struct supervisor *supervisor, struct request *request, int 
 void request_continue(struct supervisor *supervisor, struct request *request, enum continue_reason reason) {
         uint32_t thread = request->slot->notif.pid;
 
-        counters_of(supervisor, request)->continued++;
-        if (notify_continue(&supervisor->notify, request->slot, reason))
+        request_counters(request)->continued++;
+        if (notify_continue(&request->tree->notify, request->slot, reason))
                 missed_forget(supervisor, thread);
         request_end(supervisor, request);
 }
 
 void request_release(struct supervisor *supervisor, struct request *request) {
-        counters_of(supervisor, request)->gone++;
-        notify_release(&supervisor->notify, request->slot);
+        request_counters(request)->gone++;
+        notify_release(&request->tree->notify, request->slot);
         request_end(supervisor, request);
 }
 
@@ -94,14 +94,14 @@ void request_supersede(struct supervisor *supervisor, struct request *request) {
 }
 
 /* Once, also when it begins again: where its image has another name by then, it is that module's. */
-static void count_request(struct supervisor *supervisor, struct request *request) {
+static void count_request(struct request *request) {
         uint32_t counted = request->slot->module;
 
         if (counted == request->module + 1)
                 return;
         if (counted != 0)
-                supervisor->journal->modules[counted - 1].requests--;
-        counters_of(supervisor, request)->requests++;
+                request->tree->journal->modules[counted - 1].requests--;
+        request_counters(request)->requests++;
         request->slot->module = request->module + 1;
 }
 
@@ -152,8 +152,8 @@ static enum continue_reason look_at_file(struct supervisor *supervisor, struct r
         if (supervisor->trace.fd >= 0)
                 tracing_file(supervisor, request, tid, number);
         counted = name_file(supervisor, request, tid, number);
-        request->module = journal_module(supervisor->journal, counted, request->name[0] != '\0');
-        count_request(supervisor, request);
+        request->module = journal_module(request->tree->journal, counted, request->name[0] != '\0');
+        count_request(request);
         return CONTINUE_NOT;
 }
 
@@ -186,7 +186,7 @@ static enum continue_reason look(struct supervisor *supervisor, struct request *
 
 /* Answers a request whose module is live, which the kernel would see before it looked at the parameters. */
 static bool answer_if_live(struct supervisor *supervisor, struct request *request) {
-        struct journal_module *counters = counters_of(supervisor, request);
+        struct journal_module *counters = request_counters(request);
 
         if (request->name[0] == '\0' || module_sysfs_state(&supervisor->sysfs, request->name) != MODULE_LIVE)
                 return false;
@@ -214,22 +214,29 @@ static enum continue_reason reason_of(int error) {
         }
 }
 
-static void request_init(struct request *request, struct journal_request *slot) {
+static struct request *request_new(struct tree *tree, struct journal_request *slot) {
+        struct request *request = request_of(tree, slot);
+
         memset(request, 0, sizeof(*request));
+        request->tree = tree;
         request->slot = slot;
         request->memory_fd = -1;
+        if (slot->module > JOURNAL_MODULES)
+                slot->module = 0; /* the journal is another program's, and not believed */
         request->module = slot->module != 0 ? slot->module - 1 : NO_MODULE;
+        request->was_sent = slot->sent != 0 && slot->load_journal != tree->supervisor->journal->header.started_ns;
         request->dedup.order = slot->order;
         list_init(&request->dedup.link);
         list_init(&request->by_thread);
         list_init(&request->inspecting);
+        return request;
 }
 
-void request_begin(struct supervisor *supervisor, struct journal_request *slot) {
-        struct request *request = request_of(supervisor, slot);
+void request_begin(struct tree *tree, struct journal_request *slot) {
+        struct supervisor *supervisor = tree->supervisor;
+        struct request *request = request_new(tree, slot);
         enum continue_reason reason;
 
-        request_init(request, slot);
         missed_thread_calls(supervisor, request);
         slot->looks++;
         STEP(LOOKING);
@@ -272,22 +279,21 @@ static void request_restart(struct supervisor *supervisor, struct request *reque
 
         request_end(supervisor, request);
         slot->load = JOURNAL_NO_LOAD;
-        request_begin(supervisor, slot);
+        slot->sent = 0;
+        request_begin(request->tree, slot);
         if (request->slot == slot)
                 request->asks_kernel = asks_kernel;
 }
 
-void request_adopt(struct supervisor *supervisor, struct journal_request *slot, struct load *load) {
-        struct request *request = request_of(supervisor, slot);
+void request_adopt(struct tree *tree, struct journal_request *slot, struct load *load) {
+        struct request *request = request_new(tree, slot);
 
-        request_init(request, slot);
         request->call = load->call;
-        request->module = load->module;
         request->file = load->dedup.key.file;
         request->key = load->dedup.key;
         request->state = REQUEST_WAITING;
         request->may_miss = true;
-        missed_thread_calls(supervisor, request);
+        missed_thread_calls(tree->supervisor, request);
         dedup_table_attach(&load->dedup, &request->dedup);
         STEP(REQUEST_ADOPTED);
 }
@@ -295,6 +301,7 @@ void request_adopt(struct supervisor *supervisor, struct journal_request *slot, 
 /* The load that a request leads, or would lead once its turn comes, gets what is needed to perform it. */
 static enum continue_reason load_fill(struct supervisor *supervisor, struct load *load, const struct request *request,
                                       const char *params, uint32_t length) {
+        const struct journal_module *counters = request_counters(request);
         const struct seccomp_notif *notif = &request->slot->notif;
         enum continue_reason reason;
 
@@ -304,7 +311,7 @@ static enum continue_reason load_fill(struct supervisor *supervisor, struct load
         if (length > 0)
                 memcpy(load->params, params, length);
         load->params_length = length;
-        load->module = request->module;
+        load->module = journal_module(supervisor->journal, counters->name, counters->indexed != 0);
         load->call = request->call;
         if (request->call == CALL_INIT_MODULE)
                 return CONTINUE_NOT;
@@ -331,7 +338,7 @@ static bool answer_if_remembered(struct supervisor *supervisor, struct request *
 
 /* Neither descriptors nor memory can be had of a caller that was killed: then it was not left to the kernel. */
 static void continue_or_release(struct supervisor *supervisor, struct request *request, enum continue_reason reason) {
-        if (notify_is_waiting(&supervisor->notify, request->slot))
+        if (notify_is_waiting(&request->tree->notify, request->slot))
                 request_continue(supervisor, request, reason);
         else
                 request_release(supervisor, request);
@@ -359,8 +366,11 @@ static void enter(struct supervisor *supervisor, struct request *request, struct
         struct load *load = container_of(request->dedup.load, struct load, dedup);
 
         request->state = REQUEST_WAITING;
+        request->was_sent = false; /* that load did not succeed, and now this one counts */
+        slot->sent = load->loader != NULL;
         STEP(SUBMITTED);
         slot->load_serial = load->serial;
+        slot->load_journal = supervisor->journal->header.started_ns;
         STEP(SLOT_SERIAL);
         slot->load = (uint32_t)(load - supervisor->loads);
         STEP(SLOT_LOAD);
@@ -388,7 +398,7 @@ static void enter_table(struct supervisor *supervisor, struct request *request, 
                 return;
         STEP(LOAD_MADE);
         /* What was seen of /proc/TID is only true of the requester if it still waits now. */
-        if (notify_is_waiting(&supervisor->notify, request->slot)) {
+        if (notify_is_waiting(&request->tree->notify, request->slot)) {
                 enter(supervisor, request, load);
                 return;
         }
@@ -429,7 +439,7 @@ static void decide(struct supervisor *supervisor, struct request *request, const
         if (!image)
                 request->memory_fd = fd_close(request->memory_fd);
         request->key = module_key_make(&request->file, request->name, params, length, flags);
-        request->key.alone = request->settled ? 0 : request->slot->order;
+        request->key.alone = request->settled ? 0 : ++supervisor->journal->header.load_serial;
         if (request->comes_back && missed_is_in_flight(supervisor, request))
                 enter_table(supervisor, request, params, length);
         else if (request->comes_back && answer_if_missed(supervisor, request))
@@ -444,14 +454,14 @@ static void take_name(struct supervisor *supervisor, struct request *request, co
                 return;
         }
         memcpy(request->name, bytes, length);
-        request->module = journal_module(supervisor->journal, request->name, true);
-        count_request(supervisor, request);
+        request->module = journal_module(request->tree->journal, request->name, true);
+        count_request(request);
         if (request->comes_back || !answer_if_live(supervisor, request))
                 inspect(supervisor, request, INSPECT_PARAMS);
 }
 
 static void give_shared_failure(struct supervisor *supervisor, struct request *request) {
-        struct journal_module *counters = counters_of(supervisor, request);
+        struct journal_module *counters = request_counters(request);
 
         if (request->shared_remembered)
                 counters->remembered++;

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "fdpass.h"
@@ -13,12 +13,6 @@
 #include "util/fd.h"
 #include "util/log.h"
 
-/* After so many requests it is looked whether they come one by one, or in a crowd. */
-#define CROWD_CHECK_INTERVAL 4U
-
-/* So many that wait for something are one. */
-#define CROWD 8U
-
 /* A boot needs many workers at once, and then none for long. */
 #define IDLE_WORKERS_KEPT 1U
 #define IDLE_LIMIT_NS (10 * 1000000000ULL)
@@ -26,83 +20,91 @@
 /* A round that takes so long is our own slowness, or we stood still. No round waits longer while requests do. */
 #define SLOW_ROUND_NS (2 * HEARTBEAT_NS)
 
-#define SWEEP_INTERVAL_NS (1000 * 1000000ULL)
-
 /* A worker that was asked for and does not come: the keeper stands still, or its message was lost. */
 #define STARTING_LIMIT_NS (3 * 1000000000ULL)
 
 /* So often the heartbeat moves while the keeper may look at it. */
 #define HEARTBEAT_NS (1000 * 1000000ULL)
 
-/* Requesters that died while they waited still have their slots. */
-static void sweep(struct supervisor *supervisor) {
-        for (uint32_t i = 0; i < JOURNAL_REQUESTS; i++) {
-                struct request *request = &supervisor->requests[i];
-
-                if (request->state != REQUEST_NONE && !notify_is_waiting(&supervisor->notify, request->slot))
-                        request_give_up(supervisor, request);
-        }
+static struct tree *tree_of(struct list_node *node) {
+        return container_of(node, struct tree, link);
 }
 
-/* A sweep asks the kernel about each slot, and the kernel walks a list each time: not more often than this. */
-static void sweep_sometimes(struct supervisor *supervisor) {
-        uint64_t now = journal_now_ns();
-
-        if (now - supervisor->swept_ns < SWEEP_INTERVAL_NS)
-                return;
-        sweep(supervisor);
-        supervisor->swept_ns = journal_now_ns();
-}
-
-/* Are there callers beside the one that was just received? To ask takes longer the more of them wait. */
-static bool is_crowd(const struct supervisor *supervisor) {
-        return supervisor->journal->header.in_use >= CROWD || (notify_poll(&supervisor->notify) & EPOLLIN);
-}
-
-/* None of a crowd is woken on this CPU: they would queue up for it. */
-static void look_for_crowd(struct supervisor *supervisor) {
-        if (supervisor->received++ % CROWD_CHECK_INTERVAL == 0)
-                notify_wake_here(&supervisor->notify, !is_crowd(supervisor));
-}
-
-static void receive_one(struct supervisor *supervisor) {
-        struct journal_request *slot;
-        int r = notify_receive(&supervisor->notify, &slot);
-
-        if (r == NOTIFY_E_FULL) {
-                sweep_sometimes(supervisor);
-                r = notify_receive(&supervisor->notify, &slot);
-        }
-        if (r == NOTIFY_E_FULL)
-                (void)notify_receive_and_continue(&supervisor->notify, CONTINUE_NO_SLOT);
-        if (r != 0)
-                return;
-        look_for_crowd(supervisor);
-        request_begin(supervisor, slot);
-}
-
-/* One at a time: whatever else is ready gets its turn, and to ask for the next one costs the same here and there. */
-static void handle_listener(struct event_source *source, uint32_t events) {
-        struct supervisor *supervisor = container_of(source, struct supervisor, listener);
-
-        if (events & EPOLLIN)
-                receive_one(supervisor);
-        if (events & EPOLLHUP) {
-                event_remove(&supervisor->loop, source);
-                supervisor->ended = true;
-        }
-}
-
+/* The one tree has to be there; a daemon's may come later. */
 static void start(struct supervisor *supervisor) {
-        if (supervisor->started || supervisor->notify.listener < 0)
+        if (supervisor->started || (!supervisor->is_daemon && list_is_empty(&supervisor->trees)))
                 return;
         supervisor->started = true;
         supervisor_recover(supervisor);
         supervisor->error = pool_watch(&supervisor->loaders);
         if (supervisor->error == 0)
                 supervisor->error = pool_watch(&supervisor->inspectors);
-        supervisor->listener.fd = supervisor->notify.listener;
-        event_add_direct(&supervisor->loop, &supervisor->listener);
+        list_for_each_safe(node, after, &supervisor->trees) tree_listen(tree_of(node));
+}
+
+/* A daemon's keeper takes the tree back. */
+static void say_left(const struct supervisor *supervisor, uint32_t index) {
+        struct handoff_message message = { .type = HANDOFF_TREE_LEFT, .index = index };
+
+        (void)fdpass_send_dup_fd(supervisor->keeper.fd, &message, sizeof(message), NULL, 0, -1, MSG_DONTWAIT);
+}
+
+static void leave_tree(struct tree *tree) {
+        struct supervisor *supervisor = tree->supervisor;
+        uint32_t index = tree->index;
+
+        tree_remove(tree);
+        if (supervisor->is_daemon)
+                say_left(supervisor, index);
+}
+
+/* The first thing that comes of a tree of a daemon's. One that came before, and was not complete, is forgotten. */
+static void take_journal(struct supervisor *supervisor, uint32_t index, int fd) {
+        struct tree *tree = tree_find(supervisor, index);
+        struct journal *journal = NULL;
+
+        if (tree && tree->notify.listener >= 0)
+                return;
+        if (tree)
+                tree_remove(tree);
+        if (fd >= 0 && journal_map(fd, &journal) == 0 && !tree_new(supervisor, index, journal))
+                (void)munmap(journal, sizeof(*journal));
+}
+
+static void take_connection(struct supervisor *supervisor, uint32_t index, int *fd) {
+        struct tree *tree = tree_find(supervisor, index);
+
+        if (tree && tree->connection < 0)
+                tree->connection = fd_steal(fd);
+}
+
+/* With its listener a tree is complete. */
+static void take_listener(struct supervisor *supervisor, uint32_t index, int *fd) {
+        struct tree *tree = tree_find(supervisor, index);
+
+        if (tree && tree->notify.listener >= 0)
+                return;
+        if (!tree && !supervisor->is_daemon)
+                tree = tree_new(supervisor, index, supervisor->journal);
+        if (tree && *fd >= 0 && (tree->connection >= 0 || !supervisor->is_daemon)) {
+                tree_take_listener_consume_fd(tree, fd_steal(fd));
+                if (supervisor->stopping || !supervisor->started)
+                        return;
+                recover_requests(tree);
+                tree_listen(tree);
+        } else if (tree) {
+                leave_tree(tree);
+        } else if (supervisor->is_daemon) {
+                say_left(supervisor, index);
+        } else {
+                supervisor->error = -ENOMEM;
+        }
+}
+
+/* Loads that are under way are still answered. All else is in the trees' journals, for whoever comes after us. */
+static void stop(struct supervisor *supervisor) {
+        supervisor->stopping = supervisor->ended = true;
+        list_for_each_safe(node, after, &supervisor->trees) tree_be_deaf(tree_of(node));
 }
 
 static struct pool *pool_of(struct supervisor *supervisor, const struct handoff_message *message) {
@@ -131,8 +133,13 @@ static void worker_arrived(struct supervisor *supervisor, const struct handoff_m
 static void handle_message(struct supervisor *supervisor, const struct handoff_message *message, int *fd) {
         switch (message->type) {
         case HANDOFF_LISTENER:
-                if (supervisor->notify.listener < 0)
-                        notify_init_consume_fd(&supervisor->notify, supervisor->journal, fd_steal(fd));
+                take_listener(supervisor, message->index, fd);
+                break;
+        case HANDOFF_TREE_JOURNAL:
+                take_journal(supervisor, message->index, *fd);
+                break;
+        case HANDOFF_TREE_CONNECTION:
+                take_connection(supervisor, message->index, fd);
                 break;
         case HANDOFF_UEVENTS:
                 if (supervisor->uevents.fd < 0 && *fd >= 0)
@@ -145,6 +152,9 @@ static void handle_message(struct supervisor *supervisor, const struct handoff_m
         case HANDOFF_WORKER_FAILED:
                 worker_failed(supervisor, message);
                 break;
+        case HANDOFF_STOP:
+                stop(supervisor);
+                break;
         case HANDOFF_START:
                 start(supervisor);
                 break;
@@ -153,14 +163,19 @@ static void handle_message(struct supervisor *supervisor, const struct handoff_m
         }
 }
 
-/* Without a keeper the workers that are there serve on; there will be no others, and no other supervisor. */
+/*
+ * Without a keeper the workers that are there serve on; there will be no others, and no other supervisor. A daemon's
+ * ends: the keepers of its trees take over, or another daemon.
+ */
 static void lose_keeper(struct supervisor *supervisor) {
         event_remove(&supervisor->loop, &supervisor->keeper);
         supervisor->loaders.keeper = supervisor->inspectors.keeper = -1;
         supervisor->keeper.fd = fd_close(supervisor->keeper.fd);
         pool_forget_starting(&supervisor->loaders);
         pool_forget_starting(&supervisor->inspectors);
-        if (supervisor->started)
+        if (supervisor->is_daemon)
+                log_error("the daemon's keeper is gone: its supervisor ends too");
+        else if (supervisor->started)
                 log_error("the keeper is gone: modules still load, but a supervisor that dies now is not replaced, and "
                           "every later load would fail; restart the supervised service");
         else
@@ -242,7 +257,7 @@ static void supervisor_deinit(struct supervisor *supervisor) {
         pool_deinit(&supervisor->loaders);
         remember_deinit(supervisor);
         missed_deinit(supervisor);
-        notify_deinit(&supervisor->notify);
+        list_for_each_safe(node, after, &supervisor->trees) tree_remove(tree_of(node));
         tracing_deinit(supervisor);
         event_loop_deinit(&supervisor->loop);
         caller_self_deinit(&supervisor->self);
@@ -263,25 +278,52 @@ static uint64_t shorter(uint64_t a, uint64_t b) {
         return a < b ? a : b;
 }
 
+/* Trees that have ended are forgotten, each once the loads that it led are complete. */
+static void leave_trees(struct supervisor *supervisor) {
+        list_for_each_safe(node, after, &supervisor->trees) {
+                struct tree *tree = tree_of(node);
+
+                if (!tree->ended)
+                        continue;
+                tree_sweep(tree);
+                if (tree->journal->header.in_use == 0)
+                        leave_tree(tree);
+        }
+        if (!supervisor->is_daemon)
+                supervisor->ended = supervisor->started && list_is_empty(&supervisor->trees);
+}
+
 /* What has to be done between rounds. Returns the longest that the next one may wait, in milliseconds, or -1. */
 static int settle(struct supervisor *supervisor) {
-        uint64_t wait_ns = inspections_expire(supervisor);
+        uint64_t wait_ns;
+
+        /* nothing is begun any more */
+        if (supervisor->stopping)
+                return (int)(HEARTBEAT_NS / 1000000U);
+        wait_ns = inspections_expire(supervisor);
         expire_workers(supervisor);
         wait_ns = shorter(wait_ns, remember_make_up(supervisor));
         do { /* each of the two may leave work for the other one */
                 inspections_send(supervisor);
                 loads_send(supervisor);
         } while (supervisor->inspection_queued);
+        leave_trees(supervisor);
         if (pool_count(&supervisor->loaders, WORKER_IDLE) > IDLE_WORKERS_KEPT ||
             pool_count(&supervisor->inspectors, WORKER_IDLE) > IDLE_WORKERS_KEPT)
                 wait_ns = shorter(wait_ns, IDLE_LIMIT_NS);
-        if (supervisor->journal->header.in_use > 0 || supervisor->ended)
+        if (trees_in_use(supervisor) > 0 || supervisor->ended)
                 wait_ns = shorter(wait_ns, HEARTBEAT_NS);
         return wait_ns == UINT64_MAX ? -1 : (int)(wait_ns / 1000000U + 1);
 }
 
+static bool is_over(const struct supervisor *supervisor) {
+        if (supervisor->is_daemon && supervisor->keeper.fd < 0)
+                return true;
+        return supervisor->ended && !loads_in_flight(supervisor);
+}
+
 static int supervise(struct supervisor *supervisor) {
-        while (!supervisor->ended || loads_in_flight(supervisor)) {
+        while (!is_over(supervisor)) {
                 int timeout_ms = settle(supervisor);
                 uint64_t asleep_ns = journal_now_ns(), now_ns;
                 int r = event_dispatch(&supervisor->loop, timeout_ms);
@@ -295,7 +337,7 @@ static int supervise(struct supervisor *supervisor) {
                 if (now_ns - asleep_ns >= SLOW_ROUND_NS)
                         supervisor->inspected_ns = now_ns;
                 supervisor->journal->header.heartbeat++;
-                if (supervisor->journal->header.in_use == 0)
+                if (trees_in_use(supervisor) == 0)
                         event_listen(&supervisor->loop);
                 /* without a keeper there will be no others */
                 if (now_ns - asleep_ns >= IDLE_LIMIT_NS && supervisor->keeper.fd >= 0) {
@@ -303,7 +345,6 @@ static int supervise(struct supervisor *supervisor) {
                         pool_shrink(&supervisor->inspectors, IDLE_WORKERS_KEPT);
                 }
         }
-        sweep(supervisor);
         return 0;
 }
 
@@ -319,12 +360,11 @@ int supervisor_run_consume_fd(const struct supervisor_config *config, struct jou
         }
         supervisor->kernel = config->kernel;
         supervisor->journal = journal;
+        supervisor->is_daemon = config->is_daemon;
         supervisor->loop.epoll_fd = -1;
-        supervisor->notify.listener = -1;
         supervisor->self.proc = -1;
         supervisor->keeper =
                 (struct event_source){ .handle = handle_keeper, .priority = EVENT_PRIORITY_KEEPER, .fd = keeper_fd };
-        supervisor->listener = (struct event_source){ .handle = handle_listener, .fd = -1 };
         supervisor->uevents.fd = -1;
         supervisor->uevent_seqnum_fd = -1;
         tracing_init_consume_fd(supervisor, config->trace_fd);
@@ -333,6 +373,7 @@ int supervisor_run_consume_fd(const struct supervisor_config *config, struct jou
         missed_init(supervisor);
         inspections_init(supervisor);
         list_init(&supervisor->pending);
+        list_init(&supervisor->trees);
 
         r = supervisor_init(supervisor, config->confinement);
         if (r == 0)

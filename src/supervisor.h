@@ -2,9 +2,14 @@
 #pragma once
 
 /*
- * The supervisor receives requests, decides, and answers. It owns all of a tree's state but what has to outlive it,
- * which is in the journal. CAP_SYS_PTRACE, never CAP_SYS_MODULE; it never waits for a caller.
+ * The supervisor receives requests, decides, and answers. It owns all state but what has to outlive it, which is in the
+ * journals. CAP_SYS_PTRACE, never CAP_SYS_MODULE; it never waits for a caller.
  *
+ * It serves one tree, or as the daemon's any number of them. Each tree has its own listener, requests, and journal for
+ * these. Common are the loads, with the journal that they stand in, and all that is known of modules. For one tree both
+ * journals are the same one.
+ *
+ *   tree.c      a tree's life: received from, swept, ended
  *   request.c   the life of a request: looked at, inspected, waiting, answered
  *   inspect.c   what inspectors read for it: parameters, and images of init_module
  *   remember.c  failures that still stand, and the events that end them
@@ -51,8 +56,9 @@ enum request_state {
         REQUEST_WAITING,   /* in the table */
 };
 
-/* One per journal slot, under the same index. */
+/* One per slot of its tree's journal, under the same index. */
 struct request {
+        struct tree *tree;
         struct journal_request *slot;
         enum request_state state;
         struct dedup_request dedup;
@@ -60,6 +66,7 @@ struct request {
         bool may_miss;              /* it waits in the table, and its thread has made no other call since */
         bool comes_back;            /* its thread has made this call before, and missed the result, or will */
         bool had_succeeded;         /* and that was a success */
+        bool was_sent;              /* a daemon that is dead had sent its load, and has told nobody what became of it */
 
         struct list_node inspecting; /* in supervisor.inspecting */
         enum inspection inspection;
@@ -72,7 +79,7 @@ struct request {
         struct module_file file;     /* of an init_module call: only the size, which is the image's length */
         bool settled;                /* else the file may still change without another identity */
         char name[MODULE_NAME_SIZE]; /* empty: it has none */
-        uint32_t module;             /* its counters, or NO_MODULE */
+        uint32_t module;             /* its counters in the tree's journal, or NO_MODULE */
         char *path;                  /* for a trace, owned; NULL: there is none, or it is not known */
         enum trace_answer answer;    /* for a trace: how it is answered, if it is */
 
@@ -102,30 +109,45 @@ struct load {
         uint64_t image_hash[2];
         char *params;
         uint32_t params_length;
-        uint32_t module;
+        uint32_t module; /* its counters in the supervisor's journal */
+};
+
+/* Whose calls are received by one listener. */
+struct tree {
+        struct supervisor *supervisor;
+        struct list_node link; /* in supervisor.trees */
+        uint32_t index;        /* by which the keeper knows it */
+        struct journal *journal;
+        struct notify notify;
+        struct event_source listener; /* the descriptor is notify's */
+        int connection; /* to the tree's own keeper, owned: it is open for as long as we may receive; or -1 */
+        bool ended;
+        uint32_t received; /* requests */
+        uint64_t swept_ns; /* when slots were last looked through for requesters that have gone */
+        struct request requests[JOURNAL_REQUESTS];
 };
 
 struct supervisor {
         const struct kernel_interface *kernel;
-        struct journal *journal;
+        struct journal *journal; /* of the loads */
+        struct list_node trees;
         struct event_loop loop;
-        struct event_source keeper;   /* socket to the keeper, owned */
-        struct event_source listener; /* the descriptor is notify's */
-        struct event_source uevents;  /* socket, owned; -1: nothing is remembered */
+        struct event_source keeper;  /* socket to the keeper, owned */
+        struct event_source uevents; /* socket, owned; -1: nothing is remembered */
         int uevent_seqnum_fd;
         struct uevent_sequence uevents_seen;
         struct failures failures;
-        bool started;      /* HANDOFF_START has come */
-        bool ended;        /* the tree has */
-        int error;         /* negative errno: it cannot go on, and the keeper starts another one */
-        uint32_t received; /* requests */
+        bool is_daemon; /* trees come and go */
+        bool started;   /* HANDOFF_START has come */
+        bool stopping;  /* the daemon receives nothing any more */
+        bool ended;     /* there is no tree left, or the daemon stops */
+        int error;      /* negative errno: it cannot go on, and the keeper starts another one */
 
         struct caller_self self;
         int modules_disabled_fd;
         struct module_index index;
         struct module_sysfs sysfs;
 
-        struct notify notify;
         struct trace trace;
         struct dedup_table table;
         struct pool loaders;
@@ -133,7 +155,6 @@ struct supervisor {
         struct list_node threads[THREAD_BUCKETS]; /* requests, by their thread */
         struct list_node missed;                  /* results */
         uint32_t missed_count;
-        uint64_t swept_ns;           /* when slots were last looked through for requesters that have gone */
         struct list_node inspecting; /* requests, in order */
         uint64_t heard_ns;           /* what workers and keeper had said by then has been heard */
         uint64_t inspected_ns;       /* when an inspector last came back, or had no chance to */
@@ -144,7 +165,6 @@ struct supervisor {
         uint64_t inspection_serial;  /* last given */
         struct list_node pending;    /* loads, in order */
 
-        struct request requests[JOURNAL_REQUESTS];
         struct load loads[JOURNAL_LOADS];
 };
 
@@ -153,21 +173,54 @@ struct supervisor_config {
         const struct confinement *confinement;
         uint64_t failure_ttl_ns; /* how long failures are remembered; 0: not at all */
         int trace_fd;            /* the pipe to the tracer, taken over; -1: there is none */
+        bool is_daemon;          /* serves trees as they come, until its keeper stops it or ends */
 };
 
 /*
- * Runs until the tree has ended. `keeper_fd`: the socket to the keeper, taken over. Says HANDOFF_SUPERVISOR_READY there
- * once it is initialised. Returns 0 or negative errno.
+ * Runs until the tree has ended, or the daemon does. `keeper_fd`: the socket to the keeper, taken over. Says
+ * HANDOFF_SUPERVISOR_READY there once it is initialised. Returns 0 or negative errno.
  */
 int supervisor_run_consume_fd(const struct supervisor_config *config, struct journal *journal, int keeper_fd);
+
+/* tree.c */
+
+/*
+ * Adds a tree, by a number that no other one has. `journal`: of its requests; another one than the supervisor's is
+ * unmapped when the tree is removed. Returns NULL without memory.
+ */
+struct tree *tree_new(struct supervisor *supervisor, uint32_t index, struct journal *journal);
+
+/* The tree of that number, or NULL. */
+struct tree *tree_find(struct supervisor *supervisor, uint32_t index);
+
+/* Its listener is there: takes it over, with the slots that an earlier receiver has left. Nothing is received yet. */
+void tree_take_listener_consume_fd(struct tree *tree, int listener);
+
+/* Receives from now on. */
+void tree_listen(struct tree *tree);
+
+/* Gives up requests whose requesters have gone, but for leaders of loads that are on their way. */
+void tree_sweep(struct tree *tree);
+
+/* Receives nothing any more. */
+void tree_be_deaf(struct tree *tree);
+
+/* Forgets the tree, and closes what is its. What its requests wait for is not waited for. */
+void tree_remove(struct tree *tree);
+
+/* How many slots hold a request, in all trees. */
+uint32_t trees_in_use(const struct supervisor *supervisor);
 
 /* request.c */
 
 /* Decides about a request that has just been received, as far as that is possible at once. */
-void request_begin(struct supervisor *supervisor, struct journal_request *slot);
+void request_begin(struct tree *tree, struct journal_request *slot);
 
 /* Puts a request back to the load it waited for under an earlier supervisor. */
-void request_adopt(struct supervisor *supervisor, struct journal_request *slot, struct load *load);
+void request_adopt(struct tree *tree, struct journal_request *slot, struct load *load);
+
+/* The counters of its module or file, in its tree's journal. */
+struct journal_module *request_counters(const struct request *request);
 
 /* Answers a request that is no longer in the table. */
 void request_answer(struct supervisor *supervisor, struct request *request, int error);
@@ -337,8 +390,14 @@ bool loads_in_flight(const struct supervisor *supervisor);
 
 /* recover.c */
 
-/* Takes over what the journal holds. Once, when all loaders were handed over, and before anything is received. */
+/*
+ * Takes over what the journals hold, of loads and of the requests of all trees. Once, when all loaders were handed
+ * over, and before anything is received.
+ */
 void supervisor_recover(struct supervisor *supervisor);
+
+/* The same for the requests of a tree that has come later. */
+void recover_requests(struct tree *tree);
 
 /* tracing.c */
 
@@ -347,6 +406,9 @@ void tracing_init_consume_fd(struct supervisor *supervisor, int fd);
 
 /* Closes it. */
 void tracing_deinit(struct supervisor *supervisor);
+
+/* From now on the tracer is told of the requests of this tree. Only if there is one. */
+void tracing_tree(struct tree *tree);
 
 /* The file of a request is known: its path is kept for the trace. Only if there is one. */
 void tracing_file(struct supervisor *supervisor, struct request *request, pid_t tid, int number);

@@ -33,31 +33,35 @@ static void add_request(struct trace_record *record, const struct request *reque
 
 static void request_ended(struct notify *notify, const struct journal_request *slot,
                           const struct notify_outcome *outcome) {
-        struct supervisor *supervisor = container_of(notify, struct supervisor, notify);
-        struct journal *journal = supervisor->journal;
+        struct tree *tree = container_of(notify, struct tree, notify);
+        struct supervisor *supervisor = tree->supervisor;
+        struct journal *journal = tree->journal;
         struct trace_record record;
 
         if (supervisor->trace.fd < 0)
                 return;
         record = trace_record_of(journal, slot, outcome);
         if (slot >= journal->requests && slot < journal->requests + JOURNAL_REQUESTS) {
-                const struct request *request = &supervisor->requests[slot - journal->requests];
+                const struct request *request = &tree->requests[slot - journal->requests];
 
                 /* there is none for what an earlier supervisor received, and this one has not looked at */
                 if (request->slot == slot)
                         add_request(&record, request);
         }
-        trace_send(&supervisor->trace, journal, &record);
+        trace_send(&supervisor->trace, supervisor->journal, &record);
 }
 
 void tracing_init_consume_fd(struct supervisor *supervisor, int fd) {
         supervisor->trace.fd = fd;
-        supervisor->notify.ended = fd >= 0 ? request_ended : NULL;
 }
 
 void tracing_deinit(struct supervisor *supervisor) {
-        supervisor->notify.ended = NULL;
         supervisor->trace.fd = fd_close(supervisor->trace.fd);
+}
+
+void tracing_tree(struct tree *tree) {
+        if (tree->supervisor->trace.fd >= 0)
+                tree->notify.ended = request_ended;
 }
 
 void tracing_file(struct supervisor *supervisor, struct request *request, pid_t tid, int number) {

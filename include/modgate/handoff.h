@@ -15,6 +15,12 @@
  *   supervisor → keeper    WORKER_WANTED                    fork one with this kind and index
  *   keeper → supervisor    WORKER + fd | WORKER_FAILED
  *   supervisor → keeper    WORKER_DROPPED                   its socket holds nothing more: forget it, end it
+ *
+ * The daemon's have several trees, each known by its index. They may come after START too.
+ *
+ *   keeper → supervisor    TREE_JOURNAL + fd, TREE_CONNECTION + fd, LISTENER + fd
+ *   supervisor → keeper    TREE_LEFT                        it has ended, or cannot be served: forget it
+ *   keeper → supervisor    STOP                             receive nothing more; end when no load is under way
  */
 
 #include <stdint.h>
@@ -30,6 +36,10 @@ enum handoff_type {
         HANDOFF_WORKER,
         HANDOFF_WORKER_FAILED,
         HANDOFF_WORKER_DROPPED,
+        HANDOFF_TREE_JOURNAL,
+        HANDOFF_TREE_CONNECTION,
+        HANDOFF_TREE_LEFT,
+        HANDOFF_STOP,
 };
 
 enum worker_kind {
@@ -38,6 +48,9 @@ enum worker_kind {
         WORKER_KINDS,
 };
 
+/* The most trees of a daemon. */
+#define TREES_MAX 64U
+
 /* The most workers of a kind at a time. What does not fit is left to the kernel. */
 #define LOADERS_MAX 128U
 #define INSPECTORS_MAX 16U
@@ -45,5 +58,5 @@ enum worker_kind {
 struct handoff_message {
         uint32_t type;
         uint32_t kind;  /* enum worker_kind, for WORKER_* */
-        uint32_t index; /* of the worker among its kind */
+        uint32_t index; /* of the worker among its kind, or of the tree */
 };

@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * The journal: what must outlive a supervisor. A locked, prefaulted memfd that keeper and supervisor share.
+ * The journal: what must outlive a supervisor. A locked, prefaulted memfd that keeper and supervisor share. A tree that
+ * is attached to the daemon has one for its requests, which outlives the daemon too; their loads stand in the daemon's.
  *
  * Requests. SECCOMP_IOCTL_NOTIF_RECV writes straight into a slot, so a received request is never known only to a
  * process that can die. A slot counts once its commit word is set; an uncommitted one only if its id is valid before
@@ -19,6 +20,12 @@
 #include <stdint.h>
 
 #include "modgate/module.h"
+
+/*
+ * Goes up with every change that another version would misread. Keeper and supervisor are forks of one program; the
+ * daemon, and the keeper of a tree that is attached to it, may be different ones.
+ */
+#define JOURNAL_VERSION 1U
 
 #define JOURNAL_REQUESTS 4096U /* udevd parks 2048 workers at most */
 #define JOURNAL_LOADS 512U
@@ -62,15 +69,17 @@ struct journal_request {
                 struct seccomp_notif notif;
                 unsigned char room[JOURNAL_NOTIF_ROOM]; /* zero before every RECV, else it fails with EINVAL */
         };
-        uint64_t order;       /* counts up with every RECV: replies go out in this order */
-        uint64_t load_serial; /* with `load`: the load it waits for */
-        uint64_t received_ns; /* CLOCK_BOOTTIME: see caller_had_begun() */
-        uint32_t load;        /* index, or JOURNAL_NO_LOAD */
-        uint32_t module;      /* index of the counters where it was counted, and 1; 0: nowhere yet */
-        uint32_t committed;   /* the commit word */
-        uint32_t answering;   /* set before SEND: if it no longer waits, it may have had its answer */
-        uint32_t looks;       /* supervisors that began to look at its caller, and never ended that */
-        unsigned char reserved[JOURNAL_SLOT_SIZE - JOURNAL_NOTIF_ROOM - 44];
+        uint64_t order;        /* goes up with every RECV, as the clock does: replies go out in this order */
+        uint64_t load_serial;  /* with `load` and `load_journal`: the load it waits for */
+        uint64_t load_journal; /* started_ns of the journal that it stands in */
+        uint64_t received_ns;  /* CLOCK_BOOTTIME: see caller_had_begun() */
+        uint32_t load;         /* index, or JOURNAL_NO_LOAD */
+        uint32_t module;       /* index of the counters where it was counted, and 1; 0: nowhere yet */
+        uint32_t committed;    /* the commit word */
+        uint32_t answering;    /* set before SEND: if it no longer waits, it may have had its answer */
+        uint32_t sent;         /* its load was sent to a loader */
+        uint32_t looks;        /* supervisors that began to look at its caller, and never ended that */
+        unsigned char reserved[JOURNAL_SLOT_SIZE - JOURNAL_NOTIF_ROOM - 56];
 };
 _Static_assert(sizeof(struct journal_request) == JOURNAL_SLOT_SIZE, "a slot never crosses a page");
 
@@ -127,7 +136,7 @@ struct journal_header {
         uint64_t heartbeat;   /* moves as long as the supervisor does, if requests wait */
         uint32_t in_use;      /* slots that hold a request */
         uint32_t modules;     /* entries in use */
-        uint64_t started_ns;  /* CLOCK_MONOTONIC */
+        uint64_t started_ns;  /* CLOCK_MONOTONIC; no other journal has the same */
         uint64_t supervisor_starts;
         uint64_t requests;  /* received */
         uint64_t answered;  /* replies the kernel took */

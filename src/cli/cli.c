@@ -7,9 +7,12 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "util/log.h"
+
+#define FAILURE_TTL_MAX_S 3600U
 
 enum {
         OPTION_HELP = CLI_LONG_OPTION,
@@ -18,6 +21,7 @@ enum {
 
 const struct cli_command *const cli_commands[] = {
         &cli_run,
+        &cli_serve,
         &cli_help,
         NULL,
 };
@@ -48,6 +52,29 @@ int cli_option_error(const struct cli_command *command, char **argv) {
 
         /* also an option that lacks its value, or has one too many */
         return cli_usage_error(command, "unknown or incomplete option '%s'", argv[optind - 1]);
+}
+
+int cli_parse_failure_ttl(const struct cli_command *command, const char *word, unsigned int *ret) {
+        char *end;
+        unsigned long seconds;
+
+        errno = 0;
+        seconds = strtoul(word, &end, 10);
+        if (errno != 0 || end == word || *end != '\0' || word[0] == '-' || seconds > FAILURE_TTL_MAX_S)
+                return cli_usage_error(command, "--failure-ttl is a number of seconds, 0 to %u, not '%s'",
+                                       FAILURE_TTL_MAX_S, word);
+
+        *ret = (unsigned int)seconds;
+        return 0;
+}
+
+int cli_check_socket(const struct cli_command *command, const char *option, const char *path) {
+        static const struct sockaddr_un address;
+
+        if (path[0] == '/' && strlen(path) < sizeof(address.sun_path))
+                return 0;
+        return cli_usage_error(command, "%s needs the absolute path of a socket, of less than %zu bytes, not '%s'",
+                               option, sizeof(address.sun_path), path);
 }
 
 /*

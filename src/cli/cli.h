@@ -25,6 +25,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_run;
+extern const struct cli_command cli_serve;
 extern const struct cli_command cli_help;
 
 /* All commands; the last entry is NULL. */
@@ -41,6 +42,12 @@ int cli_usage_error(const struct cli_command *command, const char *format, ...) 
 
 /* The same for what getopt_long() has just answered '?' to. */
 int cli_option_error(const struct cli_command *command, char **argv);
+
+/* The seconds of --failure-ttl. Returns 0, or the exit status of a usage error. */
+int cli_parse_failure_ttl(const struct cli_command *command, const char *word, unsigned int *ret);
+
+/* Can this be the path of a socket? Returns as above. */
+int cli_check_socket(const struct cli_command *command, const char *option, const char *path);
 
 /* The program: leads argv to a command. Returns the exit status. */
 int cli_main(const struct kernel_interface *kernel, int argc, char **argv);

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
 #include "launch/launch.h"
-
-#define FAILURE_TTL_MAX_S 3600U
+#include "modgate/attach.h"
 
 enum {
         OPTION_HELP = CLI_LONG_OPTION,
+        OPTION_ATTACH,
         OPTION_FAILURE_TTL,
         OPTION_ON_ERROR,
         OPTION_REPORT,
@@ -26,20 +25,6 @@ static int parse_on_error(const char *word, enum launch_on_error *ret) {
         else
                 return cli_usage_error(&cli_run, "--on-error is exec or fail, not '%s'", word);
 
-        return 0;
-}
-
-static int parse_failure_ttl(const char *word, unsigned int *ret) {
-        char *end;
-        unsigned long seconds;
-
-        errno = 0;
-        seconds = strtoul(word, &end, 10);
-        if (errno != 0 || end == word || *end != '\0' || word[0] == '-' || seconds > FAILURE_TTL_MAX_S)
-                return cli_usage_error(&cli_run, "--failure-ttl is a number of seconds, 0 to %u, not '%s'",
-                                       FAILURE_TTL_MAX_S, word);
-
-        *ret = (unsigned int)seconds;
         return 0;
 }
 
@@ -60,10 +45,16 @@ static int parse_trace(const char *file, const char **ret) {
         return 0;
 }
 
+static int parse_attach(const char *path, const char **ret) {
+        *ret = path ? path : ATTACH_SOCKET;
+        return cli_check_socket(&cli_run, "--attach", *ret);
+}
+
 /* Returns 0, or the exit status of a usage error. */
 static int parse(int argc, char **argv, struct launch_config *config, bool *ret_help) {
         static const struct option options[] = {
                 { "help", no_argument, NULL, OPTION_HELP },
+                { "attach", optional_argument, NULL, OPTION_ATTACH },
                 { "failure-ttl", required_argument, NULL, OPTION_FAILURE_TTL },
                 { "on-error", required_argument, NULL, OPTION_ON_ERROR },
                 { "report", optional_argument, NULL, OPTION_REPORT },
@@ -81,8 +72,11 @@ static int parse(int argc, char **argv, struct launch_config *config, bool *ret_
                 case OPTION_HELP:
                         *ret_help = true;
                         return 0;
+                case OPTION_ATTACH:
+                        r = parse_attach(optarg, &config->attach);
+                        break;
                 case OPTION_FAILURE_TTL:
-                        r = parse_failure_ttl(optarg, &config->failure_ttl_s);
+                        r = cli_parse_failure_ttl(&cli_run, optarg, &config->failure_ttl_s);
                         break;
                 case OPTION_ON_ERROR:
                         r = parse_on_error(optarg, &config->on_error);
@@ -101,6 +95,10 @@ static int parse(int argc, char **argv, struct launch_config *config, bool *ret_
                 }
         }
 
+        /* who performs the loads writes the trace */
+        if (r == 0 && config->attach && config->trace)
+                return cli_usage_error(&cli_run,
+                                       "--attach and --trace exclude each other: give --trace to modgate serve");
         return r;
 }
 
@@ -132,6 +130,7 @@ const struct cli_command cli_run = {
         .details = "COMMAND keeps modgate's process id, descriptors and environment. Needs CAP_SYS_MODULE\n"
                    "and CAP_SYS_ADMIN.\n"
                    "\n"
+                   "  --attach[=SOCKET]  let the daemon serve COMMAND, if there is one (modgate help serve)\n"
                    "  --on-error=exec  if COMMAND cannot be supervised, say why and run it all the same\n"
                    "  --on-error=fail  if COMMAND cannot be supervised, say why and exit 125 (default)\n"
                    "  --failure-ttl=S  give failures of a module's init (ENODEV, ENXIO, EOPNOTSUPP, EEXIST) to\n"
@@ -147,7 +146,6 @@ const struct cli_command cli_run = {
                    "                   SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 are handed on\n"
                    "  -h, --help       this page\n"
                    "\n"
-                   "Exit status: COMMAND's; 2 usage, 125 cannot be supervised, 126 COMMAND cannot be\n"
-                   "executed, 127 COMMAND not found.\n",
+                   "Exit status: COMMAND's; 2 usage, 125 not supervised, 126 not executable, 127 not found.\n",
         .run = run,
 };

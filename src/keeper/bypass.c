@@ -40,7 +40,8 @@ void bypass_begin(struct keeper *keeper) {
 void bypass_end(struct keeper *keeper) {
         int r;
 
-        if (!keeper->bypass || keeper->ended)
+        /* that of an attached tree ends with another daemon, which is looked for all the time */
+        if (!keeper->bypass || keeper->ended || keeper->attach.state != ATTACH_NOT)
                 return;
         log_notice("asked to supervise again: starting a supervisor");
         keeper->bypass = false;

@@ -83,6 +83,7 @@ int worker_fork(struct keeper *keeper, enum worker_kind kind, uint32_t index) {
         if (pid == 0) {
                 /* what they could write there, the supervisor would believe */
                 (void)munmap(keeper->journal, sizeof(*keeper->journal));
+                serve_forget_journals(keeper);
                 if (kind == WORKER_LOADER)
                         loader_run(3, keeper->config.kernel, &keeper->confinement);
                 inspector_run(3, &keeper->confinement);

@@ -52,11 +52,15 @@ static void reap(struct keeper *keeper) {
 
 static void handle_signals(struct keeper *keeper) {
         struct signalfd_siginfo info;
-        bool asked = false;
+        bool asked = false, stopped = false;
 
-        while (read(keeper->signals, &info, sizeof(info)) > 0)
+        while (read(keeper->signals, &info, sizeof(info)) > 0) {
                 asked = asked || info.ssi_signo == SIGUSR1;
+                stopped = stopped || info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT;
+        }
         reap(keeper);
+        if (stopped)
+                serve_stop(keeper);
         if (asked)
                 bypass_end(keeper);
 }
@@ -64,6 +68,10 @@ static void handle_signals(struct keeper *keeper) {
 static void handle_message(struct keeper *keeper, const struct handoff_message *message) {
         if (message->type == HANDOFF_SUPERVISOR_READY) {
                 supervisor_is_ready(keeper);
+                return;
+        }
+        if (message->type == HANDOFF_TREE_LEFT) {
+                serve_tree_left(keeper, message->index);
                 return;
         }
         if (message->kind >= WORKER_KINDS ||
@@ -97,7 +105,9 @@ static void take_listener(struct keeper *keeper, int *fd) {
                 return;
         }
         keeper->listener = fd_steal(fd);
-        if (keeper->bypass)
+        if (keeper->attach.state != ATTACH_NOT)
+                attach_take_listener(keeper);
+        else if (keeper->bypass)
                 bypass_take_over(keeper);
         else
                 supervisor_equip(keeper);
@@ -129,13 +139,19 @@ static void tick(struct keeper *keeper) {
 }
 
 static bool is_busy(const struct keeper *keeper) {
-        return keeper->ended || keeper->still_ticks > 0 || keeper->heartbeat != keeper->journal->header.heartbeat ||
+        return keeper->ended || keeper->still_ticks > 0 || keeper->heartbeat != keeper_heartbeat(keeper) ||
                report_is_due(keeper);
 }
 
-/* Without the lead of a supervisor that has not ended: it may still have loads in flight when the tree has. */
+/* Not as long as somebody else receives: it may still have loads in flight when the tree has ended. */
 static bool is_over(const struct keeper *keeper) {
-        return keeper->ended && (keeper->supervisor == 0 || keeper->listener < 0);
+        if (!keeper->ended || keeper->attach.state == ATTACH_LENT)
+                return false;
+        return keeper->supervisor == 0 || (keeper->listener < 0 && !keeper->serving);
+}
+
+static int shorter(int a_ms, int b_ms) {
+        return b_ms < 0 || (a_ms >= 0 && a_ms < b_ms) ? a_ms : b_ms;
 }
 
 void keeper_loop(struct keeper *keeper) {
@@ -149,10 +165,14 @@ void keeper_loop(struct keeper *keeper) {
                         { .fd = keeper->launcher_gone ? -1 : keeper->launcher, .events = POLLIN },
                         { .fd = keeper->supervisor_socket, .events = POLLIN },
                         { .fd = keeper->ended ? -1 : keeper->listener, .events = keeper->bypass ? POLLIN : 0 },
+                        { .fd = keeper->attach.connection, .events = POLLIN },
+                        { .fd = keeper->serving ? keeper->serving->loop.epoll_fd : -1, .events = POLLIN },
                 };
                 int timeout_ms = now - tick_ns >= period_ns ? 0 : (int)((period_ns - (now - tick_ns)) / 1000000U + 1);
 
-                if (poll(pollers, 4, timeout_ms) < 0)
+                timeout_ms = shorter(timeout_ms, attach_timeout_ms(keeper));
+                timeout_ms = shorter(timeout_ms, serve_timeout_ms(keeper));
+                if (poll(pollers, 6, timeout_ms) < 0)
                         continue;
                 if (keeper->bypass && (pollers[3].revents & POLLIN))
                         bypass_receive(&keeper->notify);
@@ -164,6 +184,12 @@ void keeper_loop(struct keeper *keeper) {
                         handle_launcher(keeper);
                 if (pollers[0].revents)
                         handle_signals(keeper);
+                if (pollers[4].revents)
+                        attach_handle(keeper);
+                if (pollers[5].revents)
+                        serve_handle(keeper);
+                attach_check(keeper);
+                serve_check(keeper);
                 if (journal_now_ns() - tick_ns >= period_ns) {
                         tick_ns = journal_now_ns();
                         tick(keeper);

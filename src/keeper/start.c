@@ -29,7 +29,7 @@
 
 /*
  * Until the tree has ended nothing but SIGKILL ends us or our children: not what a service manager sends to all of a
- * unit, nor a limit on CPU time. A fault of our own still does.
+ * unit, nor a limit on CPU time. A fault of our own still does. The daemon may be asked to end.
  */
 static int take_signals(struct keeper *keeper) {
         struct sigaction standard = { .sa_handler = SIG_DFL };
@@ -42,6 +42,10 @@ static int take_signals(struct keeper *keeper) {
         (void)sigemptyset(&heard);
         (void)sigaddset(&heard, SIGCHLD);
         (void)sigaddset(&heard, SIGUSR1);
+        if (keeper->serving) {
+                (void)sigaddset(&heard, SIGTERM);
+                (void)sigaddset(&heard, SIGINT);
+        }
         keeper->signals = signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);
         return keeper->signals < 0 ? -errno : 0;
 }
@@ -75,7 +79,7 @@ void keeper_open_uevents(struct keeper *keeper) {
 
 static int give_up_privileges(const struct keeper *keeper) {
         cap_value_t keep[4] = { CAP_SYS_MODULE, CAP_SYS_PTRACE };
-        size_t count = 2;
+        size_t count = keeper->attach.state == ATTACH_NOT ? 2 : 0;
 
         /* so that our children can empty their bounding sets */
         if (privilege_has(CAP_SETPCAP))
@@ -95,32 +99,10 @@ static int check(int r, const char *what) {
         return r;
 }
 
-static int keeper_init(struct keeper *keeper) {
-        int r = check(cgroup_leave_udev(), "leave udevd's control group");
+/* What the tree's requests are served by, here or by the daemon. */
+static int start_children(struct keeper *keeper) {
+        int r = check(worker_fork(keeper, WORKER_LOADER, 0), "fork a loader");
 
-        if (r == 0)
-                r = check(take_signals(keeper), "set up its signals");
-        if (r < 0)
-                return r;
-        title_set("modgate-keeper");
-        privilege_hide_memory();
-        (void)umask(022);
-        (void)chdir("/");
-        raise_descriptors();
-        r = check(journal_create(&keeper->journal), "create its journal");
-        if (r == 0)
-                r = check(confinement_init(&keeper->confinement, keeper->config.kernel),
-                          "build its children's filters");
-        if (r < 0)
-                return r;
-        keeper_open_uevents(keeper);
-        r = tracing_start(keeper);
-        if (r < 0)
-                return r;
-        r = check(give_up_privileges(keeper), "give up its privileges");
-        if (r < 0)
-                return r;
-        r = check(worker_fork(keeper, WORKER_LOADER, 0), "fork a loader");
         if (r == 0)
                 r = check(worker_fork(keeper, WORKER_INSPECTOR, 0), "fork an inspector");
         if (r == 0)
@@ -128,7 +110,43 @@ static int keeper_init(struct keeper *keeper) {
         return r;
 }
 
-static struct keeper *keeper_new(const struct keeper_config *config, int launcher) {
+int keeper_init(struct keeper *keeper) {
+        bool is_attached;
+        int r = check(cgroup_leave_udev(), "leave udevd's control group");
+
+        if (r == 0)
+                r = check(take_signals(keeper), "set up its signals");
+        if (r < 0)
+                return r;
+        title_set(keeper->serving ? "modgate-serve" : "modgate-keeper");
+        privilege_hide_memory();
+        (void)umask(022);
+        (void)chdir("/");
+        raise_descriptors();
+        r = check(journal_create(&keeper->journal, &keeper->journal_fd), "create its journal");
+        if (r < 0)
+                return r;
+        is_attached = attach_start(keeper);
+        if (!is_attached) {
+                keeper->journal_fd = fd_close(keeper->journal_fd);
+                r = check(confinement_init(&keeper->confinement, keeper->config.kernel),
+                          "build its children's filters");
+                if (r < 0)
+                        return r;
+                keeper_open_uevents(keeper);
+        }
+        r = tracing_start(keeper);
+        if (r < 0)
+                return r;
+        r = check(give_up_privileges(keeper), "give up its privileges");
+        if (r < 0)
+                return r;
+        if (!is_attached)
+                return start_children(keeper);
+        return check(keeper_announce(keeper), "tell the launcher that it is ready");
+}
+
+struct keeper *keeper_new(const struct keeper_config *config, int launcher) {
         struct keeper *keeper = calloc(1, sizeof(*keeper));
 
         if (!keeper)
@@ -137,11 +155,14 @@ static struct keeper *keeper_new(const struct keeper_config *config, int launche
         /* they may be among the program's arguments, which are overwritten by our title */
         keeper->config.report = config->report ? strdup(config->report) : NULL;
         keeper->config.trace = config->trace ? strdup(config->trace) : NULL;
-        if ((config->report && !keeper->config.report) || (config->trace && !keeper->config.trace)) {
+        keeper->config.attach = config->attach ? strdup(config->attach) : NULL;
+        if ((config->report && !keeper->config.report) || (config->trace && !keeper->config.trace) ||
+            (config->attach && !keeper->config.attach)) {
                 free(keeper);
                 return NULL;
         }
         keeper->launcher = launcher;
+        keeper->attach.connection = keeper->journal_fd = -1;
         keeper->signals = keeper->listener = keeper->supervisor_socket = keeper->uevents = -1;
         keeper->trace.fd = -1;
         keeper->notify.listener = -1;
@@ -158,6 +179,7 @@ static void keeper_run(void *context) {
 
         if (r == 0) {
                 keeper_loop(keeper);
+                attach_finish(keeper);
                 /* a supervisor that is still there has begun nothing, and ends now; the tracer waits for that */
                 keeper->supervisor_socket = fd_close(keeper->supervisor_socket);
                 tracing_finish(keeper);

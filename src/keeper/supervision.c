@@ -38,8 +38,10 @@ int supervisor_start(struct keeper *keeper) {
                         .confinement = &keeper->confinement,
                         .failure_ttl_ns = keeper->uevents >= 0 ? keeper->config.failure_ttl_ns : 0,
                         .trace_fd = keeper->trace.fd >= 0 ? 4 : -1,
+                        .is_daemon = keeper->serving != NULL,
                 };
 
+                serve_forget_journals(keeper);
                 r = supervisor_run_consume_fd(&config, keeper->journal, 3);
                 _exit(r < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
         }
@@ -56,7 +58,9 @@ static int hand_over_all(struct keeper *keeper) {
 
         if (keeper->uevents >= 0)
                 r = keeper_tell(keeper->supervisor_socket, HANDOFF_UEVENTS, keeper->uevents);
-        if (r == 0)
+        if (r == 0 && keeper->serving)
+                serve_equip(keeper);
+        else if (r == 0)
                 r = keeper_tell(keeper->supervisor_socket, HANDOFF_LISTENER, keeper->listener);
         for (enum worker_kind kind = 0; kind < WORKER_KINDS; kind++)
                 for (uint32_t i = 0; r == 0 && i < LOADERS_MAX; i++)
@@ -69,7 +73,7 @@ static int hand_over_all(struct keeper *keeper) {
 void supervisor_equip(struct keeper *keeper) {
         int r;
 
-        if (!keeper->supervisor_ready || keeper->listener < 0)
+        if (!keeper->supervisor_ready || (keeper->listener < 0 && !keeper->serving))
                 return;
         r = hand_over_all(keeper);
         if (r < 0) {
@@ -79,19 +83,29 @@ void supervisor_equip(struct keeper *keeper) {
         }
 }
 
-void supervisor_is_ready(struct keeper *keeper) {
-        keeper->supervisor_ready = true;
-        if (!keeper->announced) {
-                int r = keeper_tell(keeper->launcher, HANDOFF_KEEPER_READY, -1);
+int keeper_announce(struct keeper *keeper) {
+        int r = 0;
 
-                if (r < 0) {
-                        errno = -r;
-                        log_error("the keeper cannot tell the launcher that it is ready: %m");
-                        keeper->ended = true;
-                        return;
-                }
+        if (keeper->announced)
+                return 0;
+        if (keeper->serving)
+                serve_ready(keeper);
+        else
+                r = keeper_tell(keeper->launcher, HANDOFF_KEEPER_READY, -1);
+        keeper->announced = r == 0;
+        return r;
+}
+
+void supervisor_is_ready(struct keeper *keeper) {
+        int r = keeper_announce(keeper);
+
+        keeper->supervisor_ready = true;
+        if (r < 0) {
+                errno = -r;
+                log_error("the keeper cannot tell the launcher that it is ready: %m");
+                keeper->ended = true;
+                return;
         }
-        keeper->announced = true;
         supervisor_equip(keeper);
 }
 
@@ -105,6 +119,16 @@ static bool dies_too_often(struct keeper *keeper) {
         return too_often;
 }
 
+/* A daemon that ends gives its trees back to their keepers. */
+static void give_up_supervising(struct keeper *keeper) {
+        if (!keeper->serving) {
+                bypass_begin(keeper);
+                return;
+        }
+        log_error("the supervisor cannot be kept alive: the daemon ends");
+        keeper->failed = keeper->ended = true;
+}
+
 /* Nothing else receives or answers now. */
 void supervisor_replace(struct keeper *keeper) {
         int r;
@@ -114,12 +138,13 @@ void supervisor_replace(struct keeper *keeper) {
         keeper->supervisor_socket = fd_close(keeper->supervisor_socket);
         /* they may hold answers to questions that nobody knows any more */
         inspectors_drop(keeper);
+        serve_begin_anew(keeper);
         if (!keeper->announced || keeper_tree_has_ended(keeper))
                 keeper->ended = true;
         if (keeper->ended)
                 return;
         if (dies_too_often(keeper)) {
-                bypass_begin(keeper);
+                give_up_supervising(keeper);
                 return;
         }
         log_warning("the supervisor died; starting another one");
@@ -127,7 +152,7 @@ void supervisor_replace(struct keeper *keeper) {
         if (r < 0) {
                 errno = -r;
                 log_error("cannot fork a supervisor: %m");
-                bypass_begin(keeper);
+                give_up_supervising(keeper);
         }
 }
 
@@ -147,6 +172,8 @@ static void supervisor_end_hanging(struct keeper *keeper) {
 static bool work_waits(const struct keeper *keeper) {
         struct pollfd look = { .fd = keeper->listener, .events = POLLIN };
 
+        if (keeper->serving)
+                return keeper->ended || !keeper->supervisor_ready || serve_work_waits(keeper);
         if (keeper->listener < 0)
                 return false;
         if (keeper->ended || !keeper->supervisor_ready || keeper->journal->header.in_use > 0)
@@ -154,8 +181,12 @@ static bool work_waits(const struct keeper *keeper) {
         return poll(&look, 1, 0) > 0 && (look.revents & POLLIN);
 }
 
+uint64_t keeper_heartbeat(const struct keeper *keeper) {
+        return keeper->journal->header.heartbeat + serve_heartbeat(keeper);
+}
+
 void supervisor_check(struct keeper *keeper) {
-        uint64_t heartbeat = keeper->journal->header.heartbeat;
+        uint64_t heartbeat = keeper_heartbeat(keeper);
 
         if (heartbeat == keeper->heartbeat && keeper->supervisor > 0 && work_waits(keeper))
                 keeper->still_ticks++;

@@ -158,14 +158,15 @@ static bool has_capability(cap_t capabilities, cap_value_t value) {
         return cap_get_flag(capabilities, value, CAP_EFFECTIVE, &set) == 0 && set == CAP_SET;
 }
 
-static int check_capabilities(struct problem *problem) {
-        static const struct {
+static int check_capabilities(struct problem *problem, bool installs_filter) {
+        const struct {
                 cap_value_t capability;
                 const char *what;
+                bool is_needed;
         } needed[] = {
-                { CAP_SYS_MODULE, "CAP_SYS_MODULE (to load modules)" },
-                { CAP_SYS_ADMIN, "CAP_SYS_ADMIN (to install the filter)" },
-                { CAP_SYS_PTRACE, "CAP_SYS_PTRACE (to look at callers)" },
+                { CAP_SYS_MODULE, "CAP_SYS_MODULE (to load modules)", true },
+                { CAP_SYS_ADMIN, "CAP_SYS_ADMIN (to install the filter)", installs_filter },
+                { CAP_SYS_PTRACE, "CAP_SYS_PTRACE (to look at callers)", true },
         };
         cap_t capabilities = cap_get_proc();
         char missing[256] = "";
@@ -176,7 +177,7 @@ static int check_capabilities(struct problem *problem) {
                                    strerror(errno));
 
         for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
-                if (!has_capability(capabilities, needed[i].capability))
+                if (needed[i].is_needed && !has_capability(capabilities, needed[i].capability))
                         used += (size_t)snprintf(missing + used, sizeof(missing) - used, "%s%s",
                                                  used > 0 ? " and " : "", needed[i].what);
         (void)cap_free(capabilities);
@@ -261,16 +262,22 @@ static int check_proc(struct problem *problem) {
         return 0;
 }
 
+static int check_all(struct problem *problem, bool installs_filter) {
+        int r = check_capabilities(problem, installs_filter);
+
+        if (r == 0)
+                r = check_kernel_version(problem);
+        if (r == 0)
+                r = check_seccomp(problem);
+        if (r == 0)
+                r = check_proc(problem);
+        return r;
+}
+
 int check_environment(struct problem *problem) {
-        int (*const checks[])(struct problem *) = { check_capabilities, check_kernel_version, check_seccomp,
-                                                    check_proc };
+        return check_all(problem, true);
+}
 
-        for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
-                int r = checks[i](problem);
-
-                if (r < 0)
-                        return r;
-        }
-
-        return 0;
+int check_environment_to_serve(struct problem *problem) {
+        return check_all(problem, false);
 }

@@ -33,3 +33,6 @@ int check_trace(const char *path, char **ret, struct problem *problem);
  * or negative errno with a problem.
  */
 int check_environment(struct problem *problem);
+
+/* The same for the daemon, which installs no filter. */
+int check_environment_to_serve(struct problem *problem);

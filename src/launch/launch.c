@@ -105,7 +105,8 @@ static int prepare(struct launch *launch, struct problem *problem) {
         r = keeper_start(&(struct keeper_config){ .kernel = config->kernel,
                                                   .failure_ttl_ns = config->failure_ttl_s * 1000000000ULL,
                                                   .report = launch->report,
-                                                  .trace = launch->trace },
+                                                  .trace = launch->trace,
+                                                  .attach = config->attach },
                          &launch->keeper);
         if (r < 0)
                 return problem_set(problem, r,

@@ -30,6 +30,7 @@ struct launch_config {
         bool wait;                  /* stay, until the whole tree has ended; exit as COMMAND did */
         const char *report;         /* as in struct keeper_config, but the path may be relative */
         const char *trace;          /* the same */
+        const char *attach;         /* as in struct keeper_config */
 };
 
 /* Returns only if COMMAND was not executed in this process, or with `wait`: the exit status. */

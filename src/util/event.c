@@ -7,7 +7,7 @@
 
 #include "util/fd.h"
 
-/* So many rounds in a row may go by without a look at the direct source. */
+/* So many rounds in a row may go by without a look at the direct sources. */
 #define BUSY_ROUNDS_MAX 16U
 
 int event_loop_init(struct event_loop *loop) {
@@ -15,9 +15,7 @@ int event_loop_init(struct event_loop *loop) {
 
         if (fd < 0)
                 return -errno;
-        loop->epoll_fd = fd;
-        loop->direct = NULL;
-        loop->busy_rounds = 0;
+        *loop = (struct event_loop){ .epoll_fd = fd };
         return 0;
 }
 
@@ -34,21 +32,38 @@ int event_add(struct event_loop *loop, struct event_source *source) {
         return 0;
 }
 
-void event_add_direct(struct event_loop *loop, struct event_source *source) {
-        loop->direct = source;
-        source->watched = true;
+int event_add_direct(struct event_loop *loop, struct event_source *source) {
+        for (unsigned int i = 0; i < EVENT_DIRECT_MAX; i++) {
+                if (loop->direct[i])
+                        continue;
+                loop->direct[i] = source;
+                if (i >= loop->direct_count)
+                        loop->direct_count = i + 1;
+                source->watched = true;
+                return 0;
+        }
+        return event_add(loop, source);
 }
 
 void event_listen(struct event_loop *loop) {
         loop->busy_rounds = 0;
 }
 
+static bool remove_direct(struct event_loop *loop, const struct event_source *source) {
+        for (unsigned int i = 0; i < loop->direct_count; i++)
+                if (loop->direct[i] == source) {
+                        loop->direct[i] = NULL;
+                        while (loop->direct_count > 0 && !loop->direct[loop->direct_count - 1])
+                                loop->direct_count--;
+                        return true;
+                }
+        return false;
+}
+
 void event_remove(struct event_loop *loop, struct event_source *source) {
         if (!source->watched)
                 return;
-        if (source == loop->direct)
-                loop->direct = NULL;
-        else
+        if (!remove_direct(loop, source))
                 (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
         source->watched = false;
 }
@@ -71,11 +86,18 @@ static int handle_ready(struct event_loop *loop) {
         return count;
 }
 
+/* Waits for epoll's and the direct sources. Returns as poll(2). */
+static int wait_for_any(const struct event_loop *loop, struct pollfd polled[static 1 + EVENT_DIRECT_MAX],
+                        int timeout_ms) {
+        polled[0] = (struct pollfd){ .fd = loop->epoll_fd, .events = POLLIN };
+        for (unsigned int i = 0; i < loop->direct_count; i++)
+                polled[1 + i] = (struct pollfd){ .fd = loop->direct[i] ? loop->direct[i]->fd : -1, .events = POLLIN };
+        return poll(polled, 1 + loop->direct_count, timeout_ms);
+}
+
 int event_dispatch(struct event_loop *loop, int timeout_ms) {
-        struct pollfd polled[] = {
-                { .fd = loop->epoll_fd, .events = POLLIN },
-                { .fd = loop->direct ? loop->direct->fd : -1, .events = POLLIN },
-        };
+        struct pollfd polled[1 + EVENT_DIRECT_MAX];
+        unsigned int direct_count;
         int r;
 
         if (loop->busy_rounds > 0 && loop->busy_rounds < BUSY_ROUNDS_MAX) {
@@ -84,7 +106,8 @@ int event_dispatch(struct event_loop *loop, int timeout_ms) {
                 if (r != 0)
                         return r < 0 ? r : 0;
         }
-        if (poll(polled, 2, timeout_ms) < 0)
+        direct_count = loop->direct_count;
+        if (wait_for_any(loop, polled, timeout_ms) < 0)
                 return errno == EINTR ? 0 : -errno;
         loop->busy_rounds = polled[0].revents != 0;
         if (polled[0].revents) {
@@ -92,7 +115,9 @@ int event_dispatch(struct event_loop *loop, int timeout_ms) {
                 if (r < 0)
                         return r;
         }
-        if (loop->direct && polled[1].revents)
-                loop->direct->handle(loop->direct, (uint32_t)polled[1].revents);
+        /* a handler may have removed it, and added another one in its place */
+        for (unsigned int i = 0; i < direct_count; i++)
+                if (polled[1 + i].revents && loop->direct[i] && loop->direct[i]->fd == polled[1 + i].fd)
+                        loop->direct[i]->handle(loop->direct[i], (uint32_t)polled[1 + i].revents);
         return 0;
 }

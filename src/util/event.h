@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #define EVENT_ROUND_MAX 64
+#define EVENT_DIRECT_MAX 8
 
 enum event_priority {
         EVENT_PRIORITY_ANSWERS, /* what workers found out: it lets callers go */
@@ -26,8 +27,9 @@ struct event_source {
 
 struct event_loop {
         int epoll_fd;
-        struct event_source *direct; /* or NULL */
-        unsigned int busy_rounds;    /* in a row, the last ones, that had other events than the direct source's */
+        struct event_source *direct[EVENT_DIRECT_MAX]; /* or NULL */
+        unsigned int direct_count;                     /* places behind that are NULL */
+        unsigned int busy_rounds; /* in a row, the last ones, that had other events than the direct sources' */
 };
 
 /* Returns 0 or negative errno. */
@@ -38,12 +40,13 @@ void event_loop_deinit(struct event_loop *loop);
 int event_add(struct event_loop *loop, struct event_source *source);
 
 /*
- * As event_add(), for one source of the loop: it is waited for without a detour through epoll. Epoll forgets on which
- * CPU a seccomp listener wants its reader to be woken (fs/eventpoll.c, ep_poll_callback()), poll(2) does not.
+ * As event_add(), for a few sources of the loop (from EVENT_DIRECT_MAX on they are ordinary ones): they are waited for
+ * without a detour through epoll. Epoll forgets on which CPU a seccomp listener wants its reader to be woken
+ * (fs/eventpoll.c, ep_poll_callback()), poll(2) does not.
  */
-void event_add_direct(struct event_loop *loop, struct event_source *source);
+int event_add_direct(struct event_loop *loop, struct event_source *source);
 
-/* The next round looks at the direct source, whatever was ready in the last one: nobody waits for the other sources. */
+/* The next round looks at the direct sources, whatever was ready in the last one: nobody waits for the others. */
 void event_listen(struct event_loop *loop);
 
 /* Does nothing for a source that is not watched. To be called before its descriptor is closed. */

@@ -120,8 +120,19 @@ class Usage(Test):
         self.check('run', '--trace=-', 'true', says='--trace=FILE needs the name of a file')
         self.check('run', '--trace', says="unknown or incomplete option '--trace'")
 
-    def test_later_features_are_not_there(self):
-        self.check('run', '--attach', 'true', says="unknown or incomplete option '--attach'")
+    def test_attach(self):
+        for path in ('', 'relative', '/' + 'x' * 107):
+            self.check('run', f'--attach={path}', 'true',
+                       says=f"--attach needs the absolute path of a socket, of less than 108 bytes, not '{path}'")
+        self.check('run', '--attach', '--trace=/tmp/x', 'true', says='--attach and --trace exclude each other: give --trace to modgate serve')
+
+    def test_serve(self):
+        self.check('serve', 'x', says='too many arguments')
+        self.check('serve', '--bogus', says="unknown or incomplete option '--bogus'")
+        self.check('serve', '--socket', says="unknown or incomplete option '--socket'")
+        self.check('serve', '--socket=relative',
+                   says="--socket needs the absolute path of a socket, of less than 108 bytes, not 'relative'")
+        self.check('serve', '--failure-ttl=x', says="--failure-ttl is a number of seconds, 0 to 3600, not 'x'")
 
     def test_failure_ttl(self):
         for value in ('', 'x', '-1', '1.5', '3601', '99999999999999999999'):
@@ -129,7 +140,8 @@ class Usage(Test):
         self.assertEqual(run(MODGATE, 'run', '--failure-ttl=10', '--wait', 'true').returncode, 0)
 
     def test_help(self):
-        for arguments in (['--help'], ['-h'], ['help'], ['help', 'run'], ['run', '--help'], ['run', '-h', 'x']):
+        for arguments in (['--help'], ['-h'], ['help'], ['help', 'run'], ['run', '--help'], ['run', '-h', 'x'],
+                          ['help', 'serve'], ['serve', '--help'], ['serve', '-h']):
             result = run(MODGATE, *arguments)
             self.assertEqual((result.returncode, result.stderr), (0, ''))
             self.assertIn('Usage: modgate ', result.stdout)

@@ -369,6 +369,8 @@ static void make_directories(struct scripted *kit) {
         (void)snprintf(kit->sysfs, sizeof(kit->sysfs), "%s/sys", kit->directory);
         (void)snprintf(kit->report, sizeof(kit->report), "%s/report.json", kit->directory);
         (void)snprintf(kit->trace, sizeof(kit->trace), "%s/trace.json", kit->directory);
+        (void)snprintf(kit->second_report, sizeof(kit->second_report), "%s/second.json", kit->directory);
+        (void)snprintf(kit->socket, sizeof(kit->socket), "%s/attach.sock", kit->directory);
         (void)snprintf(kit->log, sizeof(kit->log), "%s/log", kit->directory);
         (void)snprintf(kit->modules_disabled, sizeof(kit->modules_disabled), "%s/modules_disabled", kit->directory);
         write_file(kit->modules_disabled, "0\n");

@@ -12,7 +12,8 @@
  *    └─ case            starts the keeper; afterwards looks at what is left, at the report and at the log
  *        ├─ body        puts the filter on itself and runs the test; exits when it is done
  *        │   └─ caller… make the calls
- *        └─ keeper …    (the case is their subreaper)
+ *        ├─ keeper …    (the case is their subreaper)
+ *        └─ spawner     of attached tests: starts the daemon, and a second tree; see scripted_serve.c
  *
  * A test is a function that runs in the body. What it checks with CHECK() ends the case when it is not so.
  */
@@ -92,8 +93,14 @@ struct scripted {
         uint64_t uevent_sequence; /* of the last event */
         char report[SCRIPTED_PATH_MAX];
         char trace[SCRIPTED_PATH_MAX];
-        char log[SCRIPTED_PATH_MAX]; /* what modgate's processes wrote to stderr */
+        char second_report[SCRIPTED_PATH_MAX];
+        char socket[SCRIPTED_PATH_MAX]; /* the daemon's */
+        char log[SCRIPTED_PATH_MAX];    /* what modgate's processes wrote to stderr */
         pid_t case_pid;
+        int spawner; /* socket */
+        pid_t spawner_pid;
+        pid_t daemon;  /* 0: none */
+        pid_t second;  /* the body of the second tree */
         uint64_t seed; /* MODGATE_SEED, or the time */
         uint64_t random;
         atomic_uint rank;
@@ -116,6 +123,9 @@ struct scripted_test {
         bool starts_itself;                                              /* the body does its own launching */
         bool loses_keeper;                                               /* the body kills it: there is no report */
         bool counts_inexactly;                                           /* the body kills the supervisor or a loader */
+        bool attached;       /* the tree is served by a daemon; with MODGATE_ATTACHED=1 that of every test is */
+        bool without_daemon; /* there is none yet when the tree is started */
+        void (*second)(struct scripted *kit); /* the body of a second tree, once it is started */
         bool traced; /* there is a trace, which has to agree with the report; with MODGATE_TRACED=1 every test has one
                       */
 };
@@ -250,6 +260,32 @@ void scripted_await_ended(const struct scripted_module *module, unsigned int loa
  * supervisor, which has nothing left to do.
  */
 void scripted_settle(struct scripted *kit, const struct scripted_call *calls, unsigned int count);
+
+/* The daemon */
+
+/* In an attached test: starts one, with a socket of its own unless one is held. */
+void scripted_start_daemon(struct scripted *kit);
+
+/* Whether somebody else listens at the daemon's socket all the time, as systemd does, or nobody. */
+void scripted_hold_socket(struct scripted *kit, bool hold);
+
+/* Starts a second tree, with the test's `second` for a body. */
+void scripted_start_second(struct scripted *kit);
+
+/* Kills the daemon and all its processes, as systemctl kill -s KILL does. */
+void scripted_kill_daemon(struct scripted *kit);
+
+/* Ends it with SIGTERM. */
+void scripted_stop_daemon(struct scripted *kit);
+
+/* Listens at the daemon's socket. Returns a descriptor. */
+int scripted_listen(struct scripted *kit);
+
+/* Waits until a process has ended. */
+void scripted_await_end(pid_t pid);
+
+/* Waits until so many lines of the log have `text` in them. */
+void scripted_await_log(struct scripted *kit, const char *text, unsigned int lines);
 
 /* Modgate's processes */
 

@@ -34,6 +34,14 @@ bool scripted_each_process(bool (*visit)(const struct scripted_status *status, v
 /* Whether it is one of modgate's processes of this case. */
 bool scripted_is_ours(const struct scripted *kit, const struct scripted_status *status);
 
+/* Is there a trace? */
+bool scripted_is_traced(const struct scripted_test *test);
+
+/* In the case: the process that starts the daemon, with a daemon if there is to be one. And its end, with the daemon's.
+ */
+void scripted_start_spawner(struct scripted *kit, const struct scripted_test *test);
+void scripted_end_spawner(struct scripted *kit);
+
 /*
  * The loader's side. A load of the module of that name, from what has that label: recorded, and done as the module's
  * script says. Returns 0 or negative errno.

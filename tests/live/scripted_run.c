@@ -88,7 +88,8 @@ bool scripted_each_process(bool (*visit)(const struct scripted_status *status, v
         return stop;
 }
 
-/* The keeper's parent is the case, its reaper; all others are the keeper's, or the case's once that has gone. */
+/* The parent of keeper and daemon is the case, their reaper; all others are theirs, or the case's once that has gone.
+ */
 bool scripted_is_ours(const struct scripted *kit, const struct scripted_status *status) {
         struct scripted_status parent;
 
@@ -97,7 +98,7 @@ bool scripted_is_ours(const struct scripted *kit, const struct scripted_status *
         if (status->parent == kit->case_pid)
                 return true;
         return scripted_status(status->parent, &parent) && parent.parent == kit->case_pid &&
-               strcmp(parent.name, "modgate-keeper") == 0;
+               (strcmp(parent.name, "modgate-keeper") == 0 || strcmp(parent.name, "modgate-serve") == 0);
 }
 
 struct search {
@@ -285,7 +286,11 @@ static void check_sums(struct json_object *report) {
         }
 }
 
-static bool is_traced(const struct scripted_test *test) {
+static bool is_attached(const struct scripted_test *test) {
+        return test->attached || (getenv("MODGATE_ATTACHED") && !test->starts_itself);
+}
+
+bool scripted_is_traced(const struct scripted_test *test) {
         return test->traced || (getenv("MODGATE_TRACED") && !test->starts_itself);
 }
 
@@ -304,7 +309,7 @@ static void check_report(struct scripted *kit, const struct scripted_test *test)
         CHECK(json_object_get_boolean(child(report, "ended")));
         if (!test->counts_inexactly)
                 check_sums(report);
-        if (is_traced(test) && !test->counts_inexactly)
+        if (scripted_is_traced(test) && !test->counts_inexactly)
                 check_trace(kit, report);
         if (test->after)
                 test->after(kit, report);
@@ -386,7 +391,8 @@ static _Noreturn void run_case(struct scripted *kit, const struct scripted_test 
                 .kernel = scripted_interface(),
                 .failure_ttl_ns = test->failure_ttl_s * 1000000000ULL,
                 .report = kit->report,
-                .trace = is_traced(test) ? kit->trace : NULL,
+                .trace = scripted_is_traced(test) && !is_attached(test) ? kit->trace : NULL,
+                .attach = is_attached(test) ? kit->socket : NULL,
         };
         int socket = -1, status;
         pid_t body;
@@ -396,6 +402,8 @@ static _Noreturn void run_case(struct scripted *kit, const struct scripted_test 
         redirect_stderr(kit);
         if (test->prepare)
                 test->prepare(kit);
+        if (is_attached(test))
+                scripted_start_spawner(kit, test);
         if (!test->starts_itself)
                 CHECK_EQUAL(keeper_start(&config, &socket), 0);
         body = fork();
@@ -407,6 +415,8 @@ static _Noreturn void run_case(struct scripted *kit, const struct scripted_test 
                 _exit(EXIT_FAILURE); /* it has said why, or was killed */
         if (socket >= 0 && !test->loses_keeper)
                 await_end_of_tree(socket);
+        if (is_attached(test))
+                scripted_end_spawner(kit);
         await_no_process();
         check_log(kit);
         if (!test->loses_keeper)

@@ -19,7 +19,7 @@
 #include "util/fd.h"
 #include "util/list.h"
 
-#define SOURCES 4U
+#define SOURCES 12U
 
 /* More rounds than the direct source ever waits for others. */
 #define ROUNDS_ENOUGH 100U
@@ -114,7 +114,7 @@ static void test_nothing(void **state) {
         struct fixture *fixture = *state;
 
         add(fixture, 0, EVENT_PRIORITY_ANSWERS);
-        event_add_direct(&fixture->loop, &fixture->sources[1].source);
+        assert_int_equal(event_add_direct(&fixture->loop, &fixture->sources[1].source), 0);
         dispatch_all(fixture);
         assert_int_equal(fixture->count, 0);
 }
@@ -124,7 +124,7 @@ static void test_each_event_once(void **state) {
 
         add(fixture, 0, EVENT_PRIORITY_ANSWERS);
         add(fixture, 1, EVENT_PRIORITY_KEEPER);
-        event_add_direct(&fixture->loop, &fixture->sources[2].source);
+        assert_int_equal(event_add_direct(&fixture->loop, &fixture->sources[2].source), 0);
         for (unsigned int i = 0; i < 3; i++) {
                 make_ready(fixture, i);
                 dispatch_all(fixture);
@@ -138,7 +138,7 @@ static void test_each_event_once(void **state) {
 static void test_priorities(void **state) {
         struct fixture *fixture = *state;
 
-        event_add_direct(&fixture->loop, &fixture->sources[0].source);
+        assert_int_equal(event_add_direct(&fixture->loop, &fixture->sources[0].source), 0);
         add(fixture, 1, EVENT_PRIORITY_KEEPER);
         add(fixture, 2, EVENT_PRIORITY_ANSWERS);
         for (unsigned int i = 0; i < 3; i++)
@@ -154,7 +154,7 @@ static void test_direct_gets_its_turn(void **state) {
         struct fixture *fixture = *state;
 
         add(fixture, 0, EVENT_PRIORITY_ANSWERS);
-        event_add_direct(&fixture->loop, &fixture->sources[1].source);
+        assert_int_equal(event_add_direct(&fixture->loop, &fixture->sources[1].source), 0);
         fixture->sources[0].stays = fixture->sources[1].stays = true;
         make_ready(fixture, 0);
         make_ready(fixture, 1);
@@ -172,7 +172,7 @@ static void test_listen(void **state) {
         struct fixture *fixture = *state;
 
         add(fixture, 0, EVENT_PRIORITY_ANSWERS);
-        event_add_direct(&fixture->loop, &fixture->sources[1].source);
+        assert_int_equal(event_add_direct(&fixture->loop, &fixture->sources[1].source), 0);
         fixture->sources[0].stays = fixture->sources[1].stays = true;
         make_ready(fixture, 0);
         dispatch(fixture);
@@ -205,7 +205,7 @@ static void test_removed(void **state) {
 
         for (unsigned int i = 0; i < 2; i++)
                 add(fixture, i, EVENT_PRIORITY_ANSWERS);
-        event_add_direct(&fixture->loop, &fixture->sources[2].source);
+        assert_int_equal(event_add_direct(&fixture->loop, &fixture->sources[2].source), 0);
         for (unsigned int i = 0; i < 3; i++) {
                 make_ready(fixture, i);
                 event_remove(&fixture->loop, &fixture->sources[i].source);
@@ -213,7 +213,7 @@ static void test_removed(void **state) {
         }
         dispatch_all(fixture);
         assert_int_equal(fixture->count, 0);
-        event_add_direct(&fixture->loop, &fixture->sources[2].source);
+        assert_int_equal(event_add_direct(&fixture->loop, &fixture->sources[2].source), 0);
         dispatch_all(fixture);
         assert_int_equal(fixture->sources[2].handled, 1);
 }
@@ -240,7 +240,7 @@ static void test_direct_removed_by_handler(void **state) {
         struct fixture *fixture = *state;
 
         add(fixture, 0, EVENT_PRIORITY_ANSWERS);
-        event_add_direct(&fixture->loop, &fixture->sources[1].source);
+        assert_int_equal(event_add_direct(&fixture->loop, &fixture->sources[1].source), 0);
         check_removed_by(fixture, 1);
 }
 
@@ -250,7 +250,7 @@ static void test_direct_hangs_up(void **state) {
         struct pipe_source *direct = &fixture->sources[1];
 
         add(fixture, 0, EVENT_PRIORITY_ANSWERS);
-        event_add_direct(&fixture->loop, &direct->source);
+        assert_int_equal(event_add_direct(&fixture->loop, &direct->source), 0);
         direct->removes = &direct->source;
         direct->write_end = fd_close(direct->write_end);
         dispatch_all(fixture);
@@ -259,6 +259,28 @@ static void test_direct_hangs_up(void **state) {
         make_ready(fixture, 0);
         dispatch_all(fixture);
         assert_int_equal(fixture->sources[0].handled, 1);
+}
+
+/* Several of them: each is handled once, with the place of one that was removed, and with more than there are places.
+ */
+static void test_many_direct(void **state) {
+        struct fixture *fixture = *state;
+
+        _Static_assert(SOURCES > EVENT_DIRECT_MAX, "some find no place");
+        for (unsigned int i = 0; i < SOURCES; i++)
+                assert_int_equal(event_add_direct(&fixture->loop, &fixture->sources[i].source), 0);
+        event_remove(&fixture->loop, &fixture->sources[2].source);
+        for (unsigned int i = 0; i < SOURCES; i++)
+                make_ready(fixture, i);
+        dispatch_all(fixture);
+        for (unsigned int i = 0; i < SOURCES; i++)
+                assert_int_equal(fixture->sources[i].handled, i == 2 ? 0 : 1);
+        assert_int_equal(event_add_direct(&fixture->loop, &fixture->sources[2].source), 0);
+        for (unsigned int i = SOURCES; i-- > 0;)
+                event_remove(&fixture->loop, &fixture->sources[i].source);
+        assert_int_equal(event_add_direct(&fixture->loop, &fixture->sources[2].source), 0);
+        dispatch_all(fixture);
+        assert_int_equal(fixture->sources[2].handled, 1);
 }
 
 #define WITH_PIPES(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -275,6 +297,7 @@ int main(void) {
                 WITH_PIPES(test_removed_by_handler),
                 WITH_PIPES(test_direct_removed_by_handler),
                 WITH_PIPES(test_direct_hangs_up),
+                WITH_PIPES(test_many_direct),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,7 +23,7 @@
 
 static int set_up(void **state) {
         struct journal *journal;
-        int r = journal_create(&journal);
+        int r = journal_create(&journal, NULL);
 
         if (r < 0) {
                 print_message("no journal: %s\n", strerror(-r));
@@ -283,6 +284,57 @@ static void test_repair_modules(void **state) {
 
 #define WITH_JOURNAL(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
+/* As the daemon gets it: what one side writes, the other one sees, and neither can cut it. */
+static void test_maps(void **state) {
+        struct journal *journal, *other;
+        int fd;
+
+        (void)state;
+        assert_int_equal(journal_create(&journal, &fd), 0);
+        assert_int_equal(journal_map(fd, &other), 0);
+        journal->header.order = 7;
+        assert_true(other->header.order == 7);
+        assert_int_equal(ftruncate(fd, 0), -1);
+        assert_int_equal(ftruncate(fd, 2 * (off_t)sizeof(*journal)), -1);
+        assert_int_equal(munmap(other, sizeof(*other)), 0);
+        assert_int_equal(munmap(journal, sizeof(*journal)), 0);
+        assert_int_equal(close(fd), 0);
+}
+
+static void test_maps_nothing_else(void **state) {
+        struct journal *journal;
+        int fd = memfd_create("no-journal", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+        (void)state;
+        assert_true(fd >= 0);
+        assert_int_equal(ftruncate(fd, (off_t)sizeof(*journal)), 0);
+        assert_int_equal(journal_map(fd, &journal), -EINVAL); /* not sealed */
+        assert_int_equal(ftruncate(fd, (off_t)sizeof(*journal) - 4096), 0);
+        assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), 0);
+        assert_int_equal(journal_map(fd, &journal), -EINVAL); /* too short */
+        assert_int_equal(close(fd), 0);
+        assert_int_equal(journal_map(-1, &journal), -EINVAL);
+}
+
+/* Whatever stands in it: names are found a place within. */
+static void test_any_content(void **state) {
+        struct journal *journal = *state;
+        char name[16];
+
+        memset(journal->places, 0xff, sizeof(journal->places));
+        memset(journal->modules, 0xff, sizeof(journal->modules));
+        journal->header.modules = UINT32_MAX;
+        for (unsigned int i = 0; i < 2 * JOURNAL_MODULES; i++) {
+                (void)snprintf(name, sizeof(name), "module%u", i);
+                assert_true(journal_module(journal, name, true) < JOURNAL_MODULES);
+        }
+        /* full of others */
+        for (unsigned int i = 0; i < JOURNAL_PLACES; i++)
+                journal->places[i] = (uint16_t)(1 + i % JOURNAL_MODULES);
+        journal->header.modules = 0;
+        assert_true(journal_module(journal, "another", true) < JOURNAL_MODULES);
+}
+
 int main(void) {
         struct journal *journal;
         const struct CMUnitTest tests[] = {
@@ -300,10 +352,13 @@ int main(void) {
                 WITH_JOURNAL(test_repair_leaves_sense_alone),
                 WITH_JOURNAL(test_repair_loads),
                 WITH_JOURNAL(test_repair_modules),
+                WITH_JOURNAL(test_any_content),
+                cmocka_unit_test(test_maps),
+                cmocka_unit_test(test_maps_nothing_else),
         };
 
         /* valgrind does not know seccomp(2) */
-        if (journal_create(&journal) == -ENOSYS)
+        if (journal_create(&journal, NULL) == -ENOSYS)
                 return 77;
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
