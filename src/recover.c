@@ -81,6 +81,9 @@ static void take_over_request(struct journal_request *slot, void *context) {
 }
 
 void recover_requests(struct tree *tree) {
+        /* that of the only tree has been by now */
+        if (tree->journal != tree->supervisor->journal)
+                journal_repair(tree->journal);
         notify_recover(&tree->notify, take_over_request, tree);
 }
 
