@@ -323,11 +323,13 @@ static bool is_over(const struct supervisor *supervisor) {
 }
 
 static int supervise(struct supervisor *supervisor) {
-        while (!is_over(supervisor)) {
-                int timeout_ms = settle(supervisor);
+        for (;;) {
+                int timeout_ms = settle(supervisor), r;
                 uint64_t asleep_ns = journal_now_ns(), now_ns;
-                int r = event_dispatch(&supervisor->loop, timeout_ms);
 
+                if (is_over(supervisor))
+                        return 0;
+                r = event_dispatch(&supervisor->loop, timeout_ms);
                 if (r < 0)
                         return r;
                 if (supervisor->error < 0)
@@ -345,7 +347,6 @@ static int supervise(struct supervisor *supervisor) {
                         pool_shrink(&supervisor->inspectors, IDLE_WORKERS_KEPT);
                 }
         }
-        return 0;
 }
 
 int supervisor_run_consume_fd(const struct supervisor_config *config, struct journal *journal, int keeper_fd) {
