@@ -73,7 +73,8 @@ struct peer {
         int journal_fd;
         struct journal *journal;
         int listener;
-        bool handed_over; /* the supervisor has it */
+        bool handed_over;     /* the supervisor has it */
+        uint64_t orphaned_ns; /* its keeper is gone since then, which is not told yet; or 0 */
 };
 
 /* What only the daemon's keeper has. */
@@ -91,7 +92,7 @@ struct keeper {
         struct keeper_config config;
         struct journal *journal;
         struct confinement confinement; /* of the children */
-        int journal_fd; /* its memfd, of an attached tree; or -1 */
+        int journal_fd;                 /* its memfd, of an attached tree; or -1 */
         struct attach attach;
         struct serving *serving; /* NULL: this is no daemon */
         int launcher; /* socket; stays open until we end: its end of file is the word that the tree has ended */
