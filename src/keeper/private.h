@@ -49,6 +49,7 @@ enum attach_state {
 struct attach {
         enum attach_state state;
         int connection;          /* -1: none */
+        uint64_t lent_ns;        /* the tree was, for the last time */
         uint64_t lost_ns;        /* requests wait since then */
         uint64_t tried_ns;       /* to connect */
         uint64_t tried_requests; /* received by then */
