@@ -111,8 +111,6 @@ struct tree *tree_find(struct supervisor *supervisor, uint32_t index) {
 }
 
 void tree_take_listener_consume_fd(struct tree *tree, int listener) {
-        if (tree->journal != tree->supervisor->journal)
-                journal_repair(tree->journal);
         notify_init_consume_fd(&tree->notify, tree->journal, listener);
         /* of the only tree the keeper has counted it */
         if (tree->journal != tree->supervisor->journal)
