@@ -78,15 +78,19 @@ static void take_connection(struct supervisor *supervisor, uint32_t index, int *
                 tree->connection = fd_steal(fd);
 }
 
-/* With its listener a tree is complete. */
+/* With its listener a tree is complete. One that lacks something cannot be served: its keeper has to know, and tries
+ * again. */
 static void take_listener(struct supervisor *supervisor, uint32_t index, int *fd) {
         struct tree *tree = tree_find(supervisor, index);
+        bool is_there = tree && tree->notify.listener >= 0;
 
-        if (tree && tree->notify.listener >= 0)
+        if (is_there && !supervisor->is_daemon)
                 return;
         if (!tree && !supervisor->is_daemon)
                 tree = tree_new(supervisor, index, supervisor->journal);
-        if (tree && *fd >= 0 && (tree->connection >= 0 || !supervisor->is_daemon)) {
+        if (is_there) {
+                say_left(supervisor, index);
+        } else if (tree && *fd >= 0 && (tree->connection >= 0 || !supervisor->is_daemon)) {
                 tree_take_listener_consume_fd(tree, fd_steal(fd));
                 if (supervisor->stopping || !supervisor->started)
                         return;
@@ -184,10 +188,10 @@ static void lose_keeper(struct supervisor *supervisor) {
 
 /*
  * What the keeper said cannot be had. Before the start it would be missed for ever, so another supervisor has to try.
- * After it, that can only be a worker.
+ * After it, that can only be a worker, or a daemon's tree.
  */
 static void miss_message(struct supervisor *supervisor, const struct handoff_message *message, int error) {
-        if (!supervisor->started) {
+        if (!supervisor->started || (supervisor->is_daemon && error != -EMFILE)) {
                 supervisor->error = error;
                 return;
         }
@@ -196,6 +200,9 @@ static void miss_message(struct supervisor *supervisor, const struct handoff_mes
         /* of any other error nothing is known; the worker is missed in expire_workers() */
         if (error == -EMFILE && message->type == HANDOFF_WORKER)
                 worker_failed(supervisor, message);
+        /* whatever else of it was missed shows when its listener comes */
+        if (error == -EMFILE && message->type == HANDOFF_LISTENER)
+                take_listener(supervisor, message->index, &(int){ -1 });
 }
 
 static void handle_keeper(struct event_source *source, uint32_t events) {

@@ -36,8 +36,11 @@
 #define BUSY_RETRY_NS (1 * 1000000000ULL)
 #define IDLE_RETRY_NS (5 * 1000000000ULL)
 
-/* So many daemons in a row may end without having answered anything. */
+/* So many daemons in a row may end, or give the tree back, without having answered anything. */
 #define FRUITLESS_MAX 5U
+
+/* One that has it for less is not asked again at once. */
+#define SHORT_NS (1 * 1000000000ULL)
 
 static int say(const struct keeper *keeper, enum attach_type type, int fd) {
         struct attach_message message = {
@@ -84,9 +87,11 @@ static void leave_to_kernel(struct keeper *keeper) {
 static bool is_of_no_use(struct keeper *keeper) {
         const struct journal_header *header = &keeper->journal->header;
         struct attach *attach = &keeper->attach;
+        struct pollfd look = { .fd = keeper->listener, .events = POLLIN };
         uint64_t progress = header->answered + header->gone;
+        bool waits = header->in_use > 0 || poll(&look, 1, 0) > 0;
 
-        attach->fruitless = progress == attach->progress && header->in_use > 0 ? attach->fruitless + 1 : 0;
+        attach->fruitless = progress == attach->progress && waits ? attach->fruitless + 1 : 0;
         attach->progress = progress;
         return attach->fruitless >= FRUITLESS_MAX;
 }
@@ -101,16 +106,18 @@ static void lose(struct keeper *keeper) {
         if (!was_lent || keeper->ended || keeper_tree_has_ended(keeper))
                 return;
         attach->lost_ns = journal_now_ns();
-        log_warning("the daemon at %s has ended; waiting for another one", keeper->config.attach);
+        log_warning("the daemon at %s does not serve this tree any more; waiting for another one",
+                    keeper->config.attach);
         if (is_of_no_use(keeper))
                 leave_to_kernel(keeper);
-        else
+        else if (attach->lost_ns - attach->lent_ns >= SHORT_NS)
                 (void)attach_connect(keeper);
 }
 
 /* From the second message on the daemon receives, and nobody else. */
 static void lend(struct keeper *keeper) {
         keeper->attach.state = ATTACH_LENT;
+        keeper->attach.lent_ns = journal_now_ns();
         if (say(keeper, ATTACH_JOURNAL, keeper->journal_fd) < 0 || say(keeper, ATTACH_LISTENER, keeper->listener) < 0) {
                 lose(keeper);
                 return;

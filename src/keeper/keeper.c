@@ -145,8 +145,10 @@ static bool is_busy(const struct keeper *keeper) {
 
 /* Not as long as somebody else receives: it may still have loads in flight when the tree has ended. */
 static bool is_over(const struct keeper *keeper) {
-        if (!keeper->ended || keeper->attach.state == ATTACH_LENT)
+        if (!keeper->ended)
                 return false;
+        if (keeper->attach.state == ATTACH_LENT)
+                return keeper->ended_ticks > ENDED_TICKS_MAX;
         return keeper->supervisor == 0 || (keeper->listener < 0 && !keeper->serving);
 }
 

@@ -49,6 +49,7 @@ enum attach_state {
 struct attach {
         enum attach_state state;
         int connection;          /* -1: none */
+        uint64_t lent_ns;        /* the tree was, for the last time */
         uint64_t lost_ns;        /* requests wait since then */
         uint64_t tried_ns;       /* to connect */
         uint64_t tried_requests; /* received by then */
@@ -73,7 +74,8 @@ struct peer {
         int journal_fd;
         struct journal *journal;
         int listener;
-        bool handed_over; /* the supervisor has it */
+        bool handed_over;     /* the supervisor has it */
+        uint64_t orphaned_ns; /* its keeper is gone since then, which is not told yet; or 0 */
 };
 
 /* What only the daemon's keeper has. */
@@ -91,7 +93,7 @@ struct keeper {
         struct keeper_config config;
         struct journal *journal;
         struct confinement confinement; /* of the children */
-        int journal_fd; /* its memfd, of an attached tree; or -1 */
+        int journal_fd;                 /* its memfd, of an attached tree; or -1 */
         struct attach attach;
         struct serving *serving; /* NULL: this is no daemon */
         int launcher; /* socket; stays open until we end: its end of file is the word that the tree has ended */

@@ -29,6 +29,9 @@
 /* How long the end of the daemon waits for loads that are under way. */
 #define STOP_LIMIT_NS (5 * 1000000000ULL)
 
+/* A tree that outlives its keeper for so long is none that is about to end. */
+#define ORPHAN_TOLD_NS (3 * 1000000000ULL)
+
 static int answer(const struct peer *peer, enum attach_type type, enum attach_refusal refusal) {
         struct attach_message message = {
                 .type = type,
@@ -48,6 +51,7 @@ static void peer_drop(struct peer *peer) {
                 (void)munmap(peer->journal, sizeof(*peer->journal));
         peer->journal = NULL;
         peer->handed_over = false;
+        peer->orphaned_ns = 0;
         peer->state = PEER_NONE;
         /* last: its keeper may receive from then on, if the supervisor has let go too */
         peer->connection.fd = fd_close(peer->connection.fd);
@@ -140,11 +144,16 @@ static void lose(struct peer *peer) {
                 return;
         }
         event_remove(&peer->keeper->serving->loop, &peer->connection);
-        /* a tree that has ended shows at its listener too */
-        if (!(poll(&(struct pollfd){ .fd = peer->listener }, 1, 0) > 0))
-                log_error("the keeper of a tree is gone: its modules still load, but not without this daemon; restart "
-                          "the "
-                          "supervised service");
+        peer->orphaned_ns = journal_now_ns();
+}
+
+/* When a unit is stopped its keeper may be the first to be killed: that is not worth a word. */
+static void tell_orphan(struct peer *peer, uint64_t now) {
+        if (peer->orphaned_ns == 0 || now - peer->orphaned_ns < ORPHAN_TOLD_NS)
+                return;
+        peer->orphaned_ns = 0;
+        log_error("the keeper of a tree is gone: its modules still load, but not without this daemon; restart the "
+                  "supervised service");
 }
 
 static void handle_peer(struct event_source *source, uint32_t events) {
@@ -277,6 +286,7 @@ void serve_check(struct keeper *keeper) {
                 struct peer *peer = &serving->peers[i];
 
                 hand_over(peer);
+                tell_orphan(peer, now);
                 if ((peer->state == PEER_NEW || peer->state == PEER_WELCOME) && now - peer->since_ns >= SILENT_LIMIT_NS)
                         refuse(peer, ATTACH_NONSENSE);
         }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -95,7 +96,48 @@ static void after_end_during_load(struct scripted *kit, struct json_object *repo
         CHECK_EQUAL(scripted_module_number(report, "alpha", "loads"), 1);
 }
 
+/* But not for ever. */
+static void test_end_during_long_load(struct scripted *kit) {
+        struct scripted_module *alpha = scripted_module(kit, "alpha");
+        struct scripted_call *calls = scripted_calls(kit, 4, scripted_call_of(alpha));
+
+        alpha->delay_ms = 14000;
+        scripted_start(kit, calls, 4, 0);
+        scripted_await_begun(alpha, 1);
+        scripted_kill(calls, 4);
+        scripted_finish(kit, calls, 4);
+}
+
+/* The daemon's supervisor has no room for another tree: it gives it back, and that tree's calls are left to the kernel.
+ */
+static void test_no_room(struct scripted *kit) {
+        struct rlimit before, none = { .rlim_cur = 3 };
+        pid_t supervisor = scripted_process(kit, "modgate-superv", 0);
+
+        /* the second tree's are the ones from the eighth on */
+        (void)scripted_calls(kit, 8 - kit->call_count, (struct scripted_call){ 0 });
+        (void)scripted_calls(kit, 8, scripted_call_of(scripted_module(kit, "alpha")));
+        CHECK_EQUAL(prlimit(supervisor, RLIMIT_NOFILE, NULL, &before), 0);
+        none.rlim_max = before.rlim_max;
+        CHECK_EQUAL(prlimit(supervisor, RLIMIT_NOFILE, &none, NULL), 0);
+        scripted_start_second(kit);
+        scripted_await_end(kit->second);
+        CHECK_EQUAL(scripted_count(&kit->call[8], 8, kit->bare[0]), 8);
+        CHECK_EQUAL(prlimit(supervisor, RLIMIT_NOFILE, &before, NULL), 0);
+        CHECK_EQUAL(scripted_process(kit, "modgate-superv", 0), supervisor);
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(scripted_module(kit, "beta"))), 0);
+}
+
 /* The end of the daemon */
+
+/* The daemon's socket is held by somebody else from then on. */
+static void start_with_held_socket(struct scripted *kit) {
+        scripted_await_log(kit, SERVES, 1);
+        scripted_hold_socket(kit, true);
+        scripted_stop_daemon(kit);
+        scripted_start_daemon(kit);
+        scripted_await_log(kit, SERVES, 2);
+}
 
 /* Its loader dies with it, in the middle of a load that goes on for ever. */
 static void kill_daemon_loading(struct scripted *kit, struct scripted_module *module) {
@@ -109,10 +151,7 @@ static void test_killed(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha"), *beta = scripted_module(kit, "beta");
         struct scripted_call *calls, *behind, *others;
 
-        scripted_hold_socket(kit, true);
-        scripted_stop_daemon(kit);
-        scripted_start_daemon(kit);
-        scripted_await_log(kit, SERVES, 2);
+        start_with_held_socket(kit);
         scripted_set_result(beta, ENODEV);
         calls = scripted_start_waiting(kit, alpha, 64);
         behind = scripted_start_parked(kit, 4, scripted_call_with(alpha, "x=1", 0));
@@ -163,10 +202,7 @@ static void test_absent(struct scripted *kit) {
 
 /* The socket is there, and nobody at it. */
 static void test_silent(struct scripted *kit) {
-        scripted_hold_socket(kit, true);
-        scripted_stop_daemon(kit);
-        scripted_start_daemon(kit);
-        scripted_await_log(kit, SERVES, 2);
+        start_with_held_socket(kit);
         check_left_alone(kit, 2);
 }
 
@@ -208,7 +244,7 @@ static void test_supervisor_stopped(struct scripted *kit) {
         scripted_await_end(kit->daemon);
         scripted_sleep_ms(2000);
         CHECK_EQUAL(scripted_count(calls, 4, NOT_RETURNED), 4);
-        CHECK_EQUAL(scripted_log_lines(kit, "has ended; waiting"), 0);
+        CHECK_EQUAL(scripted_log_lines(kit, "any more; waiting"), 0);
         CHECK_EQUAL(kill(supervisor, SIGKILL), 0);
         scripted_start_daemon(kit);
         scripted_finish(kit, calls, 4);
@@ -268,10 +304,7 @@ static void test_stopped(struct scripted *kit) {
         struct scripted_call *calls, *others;
         pid_t daemon;
 
-        scripted_hold_socket(kit, true);
-        scripted_stop_daemon(kit);
-        scripted_start_daemon(kit);
-        scripted_await_log(kit, SERVES, 2);
+        start_with_held_socket(kit);
         calls = scripted_start_waiting(kit, alpha, 16);
         daemon = kit->daemon;
         CHECK_EQUAL(kill(daemon, SIGTERM), 0);
@@ -320,9 +353,7 @@ static void test_stream(struct scripted *kit) {
         struct scripted_call *waves[ENDS][2];
 
         printf("# MODGATE_SEED=%" PRIu64 "\n", kit->seed);
-        scripted_hold_socket(kit, true);
-        scripted_stop_daemon(kit);
-        scripted_start_daemon(kit);
+        start_with_held_socket(kit);
         for (unsigned int i = 0; i < ENDS; i++) {
                 struct scripted_module *failing = scripted_numbered(kit, i), *good = scripted_numbered(kit, 100 + i);
 
@@ -599,6 +630,16 @@ int main(int argc, char **argv) {
                 { .name = "end_during_load",
                   .body = test_end_during_load,
                   .after = after_end_during_load,
+                  .attached = true },
+                { .name = "end_during_long_load",
+                  .body = test_end_during_long_load,
+                  .attached = true,
+                  .counts_inexactly = true },
+                { .name = "no_room",
+                  .prepare = scripted_prepare_bare,
+                  .body = test_no_room,
+                  .second = second_calls_alpha,
+                  .after = after_no_continue,
                   .attached = true },
                 { .name = "killed",
                   .body = test_killed,
