@@ -124,19 +124,22 @@ static void test_hard_limit(struct scripted *kit) {
         CHECK_EQUAL(scripted_log_lines(kit, "died"), 0);
 }
 
+/* All of them are in use. Fewer than it polls would be refused by poll() itself. */
+#define FEW 6
+
 /* A keeper without descriptors forks nobody. */
 static void test_keeper_without_descriptors(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha"), *beta = scripted_module(kit, "beta");
         struct scripted_call *calls = scripted_start_waiting(kit, alpha, 8);
         pid_t keeper = scripted_await_process(kit, "modgate-keeper");
 
-        limit_descriptors(keeper, 4);
+        limit_descriptors(keeper, FEW);
         /* the one loader is at work */
         CHECK_EQUAL(scripted_one(kit, scripted_call_of(beta)), kit->bare[0]);
         CHECK_EQUAL(scripted_log_lines(kit, "cannot provide a loader"), 1);
         limit_descriptors(keeper, 1024);
         CHECK_EQUAL(scripted_one(kit, scripted_call_of(beta)), 0);
-        limit_descriptors(keeper, 4);
+        limit_descriptors(keeper, FEW);
         CHECK_EQUAL(kill(scripted_await_process(kit, "modgate-superv"), SIGKILL), 0);
         scripted_finish_all(kit, calls, 8, kit->bare[0]);
         CHECK_EQUAL(scripted_log_lines(kit, "cannot fork a supervisor"), 1);
