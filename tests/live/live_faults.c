@@ -6,6 +6,8 @@
  * finit_module and init_module, successes and failures, duplicates in flight, and a supervisor that is killed over
  * them. Whatever fails, all callers are answered, rightly, and nothing is left; what was lost is told.
  *
+ * Not tried here: a tree that is attached to a daemon, and the daemon itself.
+ *
  * A first tree counts the calls. Then some trees at a time take what is next from a common queue. `single_…`: one call
  * fails. `lasting_…`: from the moment on at which COMMAND is executed, all calls of that function fail in that role.
  * MODGATE_FAULTS=ROLE.FUNCTION.NTH.WHICH does one of the former alone (NTH 0: of the latter). With

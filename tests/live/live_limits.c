@@ -124,8 +124,8 @@ static void test_hard_limit(struct scripted *kit) {
         CHECK_EQUAL(scripted_log_lines(kit, "died"), 0);
 }
 
-/* As many as it polls, which the kernel would refuse with fewer; it has more open already. */
-#define KEEPER_DESCRIPTORS 6U
+/* All of them are in use. Fewer than it polls would be refused by poll() itself. */
+#define FEW 6
 
 /* A keeper without descriptors forks nobody. */
 static void test_keeper_without_descriptors(struct scripted *kit) {
@@ -133,13 +133,13 @@ static void test_keeper_without_descriptors(struct scripted *kit) {
         struct scripted_call *calls = scripted_start_waiting(kit, alpha, 8);
         pid_t keeper = scripted_await_process(kit, "modgate-keeper");
 
-        limit_descriptors(keeper, KEEPER_DESCRIPTORS);
+        limit_descriptors(keeper, FEW);
         /* the one loader is at work */
         CHECK_EQUAL(scripted_one(kit, scripted_call_of(beta)), kit->bare[0]);
         CHECK_EQUAL(scripted_log_lines(kit, "cannot provide a loader"), 1);
         limit_descriptors(keeper, 1024);
         CHECK_EQUAL(scripted_one(kit, scripted_call_of(beta)), 0);
-        limit_descriptors(keeper, KEEPER_DESCRIPTORS);
+        limit_descriptors(keeper, FEW);
         CHECK_EQUAL(kill(scripted_await_process(kit, "modgate-superv"), SIGKILL), 0);
         scripted_finish_all(kit, calls, 8, kit->bare[0]);
         CHECK_EQUAL(scripted_log_lines(kit, "cannot fork a supervisor"), 1);
