@@ -175,7 +175,7 @@ static void listen_to_keeper(int socket) {
         _cleanup_fd_ int fd = -1;
 
         while (socket >= 0 && fdpass_receive(socket, &message, sizeof(message), &fd, MSG_DONTWAIT) > 0) {
-                check(message.type >= HANDOFF_KEEPER_READY && message.type <= HANDOFF_WORKER_FAILED);
+                check(message.type >= HANDOFF_KEEPER_READY && message.type <= HANDOFF_STOP);
                 check((fd >= 0) == (message.type == HANDOFF_LISTENER || message.type == HANDOFF_WORKER ||
                                     message.type == HANDOFF_UEVENTS));
                 check(message.type != HANDOFF_WORKER || message.kind < WORKER_KINDS);
@@ -275,6 +275,7 @@ static void run_keeper(void) {
         keeper.launcher = theirs;
         keeper.signals = signals;
         keeper.listener = keeper.supervisor_socket = keeper.trace.fd = keeper.notify.listener = -1;
+        keeper.journal_fd = keeper.attach.connection = -1;
         keeper.uevents = input_byte(input) & 1 ? eventfd(0, EFD_CLOEXEC) : -1;
         for (enum worker_kind kind = 0; kind < WORKER_KINDS; kind++)
                 for (uint32_t i = 0; i < LOADERS_MAX; i++)
@@ -326,14 +327,17 @@ static void run_launcher(void) {
 
 static void run_supervisor(void) {
         memset(journal, 0, sizeof(*journal));
-        supervised_run(journal, input, true);
+        supervised_run(journal, -1, input, SUPERVISED_BY_ODD);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
+        int journal_fd;
+
         (void)argc;
         (void)argv;
         supervised_init();
-        check(journal_create(&journal) == 0);
+        check(journal_create(&journal, &journal_fd) == 0);
+        (void)close(journal_fd);
         return 0;
 }
 

@@ -27,6 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 static struct journal *journal;
+static int journal_fd;
 static char report_path[64];
 
 static void write_header(struct input *input) {
@@ -193,7 +194,7 @@ static void bypass(struct input *input) {
 
         memset(&keeper, 0, sizeof(keeper));
         keeper.journal = journal;
-        keeper.trace.fd = keeper.uevents = -1;
+        keeper.trace.fd = keeper.uevents = keeper.journal_fd = keeper.attach.connection = -1;
         supervised_callers(journal, input, &keeper.listener, &listener_end);
         bypass_begin(&keeper);
         supervised_check_answers();
@@ -205,7 +206,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
         (void)argc;
         (void)argv;
         supervised_init();
-        check(journal_create(&journal) == 0);
+        check(journal_create(&journal, &journal_fd) == 0);
         (void)snprintf(report_path, sizeof(report_path), "/dev/shm/journal_fuzz.%d", getpid());
         return 0;
 }
@@ -220,7 +221,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (what & 2)
                 bypass(&input);
         else
-                supervised_run(journal, &input, false);
+                supervised_run(journal, journal_fd, &input, what & 8 ? SUPERVISED_BY_DAEMON : SUPERVISED_BY_KEEPER);
         if (what & 4)
                 report();
         (void)unlink(report_path);

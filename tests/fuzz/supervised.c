@@ -46,7 +46,8 @@ struct made_up_caller {
 static struct {
         struct input *input;
         struct journal *journal;
-        bool odd_keeper;
+        enum supervised_by by;
+        int journal_fd;
         int keeper;       /* our end */
         int listener;     /* the read end of a pipe with a byte for each request to come */
         int listener_end; /* the other one */
@@ -386,7 +387,8 @@ static bool serve_supervisor(void) {
                                             (ssize_t)sizeof(message)) {
                 any = true;
                 check(message.type == HANDOFF_SUPERVISOR_READY || message.type == HANDOFF_WORKER_WANTED ||
-                      message.type == HANDOFF_WORKER_DROPPED);
+                      message.type == HANDOFF_WORKER_DROPPED ||
+                      (message.type == HANDOFF_TREE_LEFT && world.by == SUPERVISED_BY_DAEMON));
                 check(message.kind < WORKER_KINDS &&
                       message.index < (message.kind == WORKER_LOADER ? LOADERS_MAX : INSPECTORS_MAX));
                 if (message.type != HANDOFF_WORKER_WANTED)
@@ -405,6 +407,10 @@ static bool serve_supervisor(void) {
 }
 
 static void start(void) {
+        if (world.by == SUPERVISED_BY_DAEMON) {
+                tell(HANDOFF_TREE_JOURNAL, 0, 0, world.journal_fd);
+                tell(HANDOFF_TREE_CONNECTION, 0, 0, null_fd);
+        }
         tell(HANDOFF_LISTENER, 0, 0, world.listener);
         tell(HANDOFF_START, 0, 0, -1);
         world.is_started = world.keeper >= 0;
@@ -473,11 +479,11 @@ static void happen_next(void) {
                 end_worker(input_byte(world.input) % WORKERS);
                 break;
         case 5:
-                if (world.odd_keeper)
+                if (world.by == SUPERVISED_BY_ODD)
                         world.keeper = fd_close(world.keeper);
                 break;
         default:
-                if (world.odd_keeper)
+                if (world.by == SUPERVISED_BY_ODD)
                         say_something_odd();
         }
 }
@@ -487,7 +493,7 @@ static bool happen_at_the_end(void) {
         world.rounds++;
         check(world.rounds < ROUND_TOO_MANY);
         idle_now_ns += ROUND_NS;
-        if (world.rounds == 1 && world.odd_keeper)
+        if (world.rounds == 1 && world.by == SUPERVISED_BY_ODD)
                 start();
         if (world.rounds == ROUND_WORKERS_END)
                 for (unsigned int i = 0; i < WORKERS; i++)
@@ -569,14 +575,16 @@ static void read_trace(int fd) {
                 check(trace_text_event(text, &record, 0) < sizeof(text));
 }
 
-void supervised_run(struct journal *journal, struct input *input, bool odd_keeper) {
+void supervised_run(struct journal *journal, int journal_fd, struct input *input, enum supervised_by by) {
+        static struct journal of_daemon;
         struct supervisor_config config = { .kernel = &kernel, .failure_ttl_ns = 1000000000ULL };
         _cleanup_fd_ int listener = -1, trace = -1;
         int listener_end, theirs;
 
         supervised_callers(journal, input, &listener, &listener_end);
         world.listener_end = listener_end;
-        world.odd_keeper = odd_keeper;
+        world.by = by;
+        world.journal_fd = journal_fd;
         world.rounds = 0;
         world.is_started = false;
         for (unsigned int i = 0; i < WORKERS; i++)
@@ -584,11 +592,14 @@ void supervised_run(struct journal *journal, struct input *input, bool odd_keepe
         check(fdpass_pair(&world.keeper, &theirs) == 0);
         check(trace_pipe(&trace, &config.trace_fd) == 0);
         check(fcntl(trace, F_SETFL, O_NONBLOCK) == 0);
-        if (!odd_keeper)
+        if (by != SUPERVISED_BY_ODD)
                 equip();
+        if (by == SUPERVISED_BY_DAEMON)
+                memset(&of_daemon, 0, sizeof(of_daemon));
+        config.is_daemon = by == SUPERVISED_BY_DAEMON;
         idle_now_ns = 1000 * 1000000000ULL;
         idle_happen = happen;
-        check(supervisor_run_consume_fd(&config, journal, theirs) == 0);
+        check(supervisor_run_consume_fd(&config, config.is_daemon ? &of_daemon : journal, theirs) == 0);
         idle_happen = NULL;
         if (world.is_started)
                 supervised_check_answers();

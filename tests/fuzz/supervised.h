@@ -16,13 +16,17 @@
 /* Things that last from one input to the next. */
 void supervised_init(void);
 
+enum supervised_by {
+        SUPERVISED_BY_KEEPER, /* it hands over what it should */
+        SUPERVISED_BY_ODD,    /* what the keeper says is the input's */
+        SUPERVISED_BY_DAEMON, /* the journal is that of a tree of a daemon's, which has one of its own */
+};
+
 /*
- * Runs a supervisor with this journal until its tree has ended. A slot of the journal with an odd id is that of a
- * caller who waits; the callers of all others have gone.
- *
- * `odd_keeper`: what the keeper says is the input's; else it hands over what it should.
+ * Runs a supervisor with this journal (and `journal_fd`, its memfd) until its tree has ended. A slot of the journal
+ * with an odd id is that of a caller who waits; the callers of all others have gone.
  */
-void supervised_run(struct journal *journal, struct input *input, bool odd_keeper);
+void supervised_run(struct journal *journal, int journal_fd, struct input *input, enum supervised_by by);
 
 /*
  * For the bypass: callers as above; what stands for the listener, and the end of it that is written to for each new
