@@ -167,14 +167,16 @@ void keeper_loop(struct keeper *keeper) {
                         { .fd = keeper->launcher_gone ? -1 : keeper->launcher, .events = POLLIN },
                         { .fd = keeper->supervisor_socket, .events = POLLIN },
                         { .fd = keeper->ended ? -1 : keeper->listener, .events = keeper->bypass ? POLLIN : 0 },
-                        { .fd = keeper->attach.connection, .events = POLLIN },
-                        { .fd = keeper->serving ? keeper->serving->loop.epoll_fd : -1, .events = POLLIN },
+                        { .fd = keeper->serving ? keeper->serving->loop.epoll_fd : keeper->attach.connection,
+                          .events = POLLIN },
                 };
+                /* poll(2) takes no more than there may be descriptors, used or not */
+                nfds_t count = pollers[4].fd >= 0 ? 5 : 4;
                 int timeout_ms = now - tick_ns >= period_ns ? 0 : (int)((period_ns - (now - tick_ns)) / 1000000U + 1);
 
                 timeout_ms = shorter(timeout_ms, attach_timeout_ms(keeper));
                 timeout_ms = shorter(timeout_ms, serve_timeout_ms(keeper));
-                if (poll(pollers, 6, timeout_ms) < 0)
+                if (poll(pollers, count, timeout_ms) < 0)
                         continue;
                 if (keeper->bypass && (pollers[3].revents & POLLIN))
                         bypass_receive(&keeper->notify);
@@ -186,10 +188,10 @@ void keeper_loop(struct keeper *keeper) {
                         handle_launcher(keeper);
                 if (pollers[0].revents)
                         handle_signals(keeper);
-                if (pollers[4].revents)
-                        attach_handle(keeper);
-                if (pollers[5].revents)
+                if (pollers[4].revents && keeper->serving)
                         serve_handle(keeper);
+                else if (pollers[4].revents)
+                        attach_handle(keeper);
                 attach_check(keeper);
                 serve_check(keeper);
                 if (journal_now_ns() - tick_ns >= period_ns) {
