@@ -296,8 +296,9 @@ static void leave_trees(struct supervisor *supervisor) {
                 if (tree->journal->header.in_use == 0)
                         leave_tree(tree);
         }
-        if (!supervisor->is_daemon)
-                supervisor->ended = supervisor->started && list_is_empty(&supervisor->trees);
+        /* one that has not begun yet has none, and ends with its keeper */
+        if (!supervisor->is_daemon && supervisor->started)
+                supervisor->ended = list_is_empty(&supervisor->trees);
 }
 
 /* What has to be done between rounds. Returns the longest that the next one may wait, in milliseconds, or -1. */
