@@ -300,8 +300,8 @@ static void leave_trees(struct supervisor *supervisor) {
                 if (tree->journal->header.in_use == 0)
                         leave_tree(tree);
         }
-        if (!supervisor->is_daemon)
-                supervisor->ended = supervisor->started && list_is_empty(&supervisor->trees);
+        if (!supervisor->is_daemon && supervisor->started && list_is_empty(&supervisor->trees))
+                supervisor->ended = true;
 }
 
 /* What has to be done between rounds. Returns the longest that the next one may wait, in milliseconds, or -1. */
