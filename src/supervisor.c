@@ -81,9 +81,13 @@ static void take_connection(struct supervisor *supervisor, uint32_t index, int *
 /* With its listener a tree is complete. One that lacks something cannot be served: its keeper has to know, and tries
  * again. */
 static void take_listener(struct supervisor *supervisor, uint32_t index, int *fd) {
-        struct tree *tree = tree_find(supervisor, index);
-        bool is_there = tree && tree->notify.listener >= 0;
+        struct tree *tree;
+        bool is_there;
 
+        if (!supervisor->is_daemon)
+                index = 0; /* two would receive into the same journal */
+        tree = tree_find(supervisor, index);
+        is_there = tree && tree->notify.listener >= 0;
         if (is_there && !supervisor->is_daemon)
                 return;
         if (!tree && !supervisor->is_daemon)

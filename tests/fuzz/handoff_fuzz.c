@@ -29,6 +29,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
+const char *__asan_default_options(void);
+
+/* A supervisor that is told to stop leaves its requests where they are: their memory goes with the process. */
+const char *__asan_default_options(void) {
+        return "detect_leaks=0";
+}
 
 static struct journal *journal;
 static struct input *input;
