@@ -109,7 +109,7 @@ bool journal_view_all_wait(const struct journal_view *view, uint64_t calls) {
 
         if (read_at(view, 0, &header, sizeof(header)) < 0 || header.requests < calls)
                 return false;
-        journal = malloc(sizeof(*journal));
+        journal = aligned_alloc(_Alignof(struct journal), sizeof(*journal));
         wait = journal && journal_view_read(view, journal) == 0 && slots_wait(journal);
         free(journal);
         return wait;

@@ -150,7 +150,7 @@ static int look_at_traffic(struct measurement *measurement, struct traffic *ret)
 
         if (measurement->kind != SETTING_MODGATE)
                 return 0;
-        journal = malloc(sizeof(*journal));
+        journal = aligned_alloc(_Alignof(struct journal), sizeof(*journal));
         if (!journal)
                 return -ENOMEM;
         do
