@@ -19,29 +19,66 @@
 #include "seccomp_program.h"
 #include "util/fd.h"
 
-/* Memory, messages over the sockets there are, a line of log, the end. */
+/* Memory, messages over the sockets there are, a line of log, the end. On 32 bits some have other names. */
 static const int calls_of_all[] = {
-        SCMP_SYS(brk),           SCMP_SYS(munmap),          SCMP_SYS(mremap),       SCMP_SYS(madvise),
-        SCMP_SYS(recvmsg),       SCMP_SYS(sendmsg),         SCMP_SYS(sendto),       SCMP_SYS(read),
-        SCMP_SYS(pread64),       SCMP_SYS(write),           SCMP_SYS(close),        SCMP_SYS(fstat),
-        SCMP_SYS(newfstatat),    SCMP_SYS(fcntl),           SCMP_SYS(poll),         SCMP_SYS(ppoll),
-        SCMP_SYS(futex),         SCMP_SYS(getrandom),       SCMP_SYS(getpid),       SCMP_SYS(gettid),
-        SCMP_SYS(clock_gettime), SCMP_SYS(clock_gettime64), SCMP_SYS(gettimeofday), SCMP_SYS(rt_sigprocmask),
-        SCMP_SYS(rt_sigpending), SCMP_SYS(rt_sigtimedwait), SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall),
-        SCMP_SYS(exit),          SCMP_SYS(exit_group),
+        SCMP_SYS(brk),
+        SCMP_SYS(munmap),
+        SCMP_SYS(mremap),
+        SCMP_SYS(madvise),
+        SCMP_SYS(recvmsg),
+        SCMP_SYS(recvfrom),
+        SCMP_SYS(recv),
+        SCMP_SYS(sendmsg),
+        SCMP_SYS(sendto),
+        SCMP_SYS(send),
+        SCMP_SYS(read),
+        SCMP_SYS(pread64),
+        SCMP_SYS(write),
+        SCMP_SYS(writev),
+        SCMP_SYS(close),
+        SCMP_SYS(fstat),
+        SCMP_SYS(fstat64),
+        SCMP_SYS(poll),
+        SCMP_SYS(ppoll),
+        SCMP_SYS(ppoll_time64),
+        SCMP_SYS(futex),
+        SCMP_SYS(futex_time64),
+        SCMP_SYS(getrandom),
+        SCMP_SYS(getpid),
+        SCMP_SYS(gettid),
+        SCMP_SYS(clock_gettime),
+        SCMP_SYS(clock_gettime64),
+        SCMP_SYS(gettimeofday),
+        SCMP_SYS(rt_sigprocmask),
+        SCMP_SYS(rt_sigpending),
+        SCMP_SYS(rt_sigtimedwait),
+        SCMP_SYS(rt_sigtimedwait_time64),
+        SCMP_SYS(rt_sigreturn),
+        SCMP_SYS(restart_syscall),
+        SCMP_SYS(exit),
+        SCMP_SYS(exit_group),
 };
 
 /* It looks at callers through /proc, asks for their capabilities, and waits for all that may happen. */
 static const int calls_of_supervisor[] = {
-        SCMP_SYS(readlink),     SCMP_SYS(readlinkat), SCMP_SYS(statx),      SCMP_SYS(lseek),       SCMP_SYS(capget),
-        SCMP_SYS(recvfrom),     SCMP_SYS(shutdown),   SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl),
-        SCMP_SYS(epoll_pwait2), SCMP_SYS(access),     SCMP_SYS(faccessat),  SCMP_SYS(faccessat2),
+        SCMP_SYS(readlink),   SCMP_SYS(readlinkat),  SCMP_SYS(statx),        SCMP_SYS(newfstatat),
+        SCMP_SYS(fstatat64),  SCMP_SYS(access),      SCMP_SYS(faccessat),    SCMP_SYS(faccessat2),
+        SCMP_SYS(lseek),      SCMP_SYS(_llseek),     SCMP_SYS(capget),       SCMP_SYS(shutdown),
+        SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_pwait2), SCMP_SYS(epoll_ctl),
+};
+
+/* The C library's fstat() may be one of these. */
+static const int calls_of_loader[] = {
+        SCMP_SYS(statx),
+        SCMP_SYS(newfstatat),
+        SCMP_SYS(fstatat64),
 };
 
 /* Nothing of their own: where they read is handed to them. A copy of an image goes into a new memfd. */
 static const int calls_of_inspector[] = {
         SCMP_SYS(memfd_create),
         SCMP_SYS(ftruncate),
+        SCMP_SYS(ftruncate64),
 };
 
 static int allow(scmp_filter_ctx context, const int *calls, size_t count) {
@@ -53,6 +90,18 @@ static int allow(scmp_filter_ctx context, const int *calls, size_t count) {
 }
 
 #define ALLOW(context, calls) allow(context, calls, sizeof(calls) / sizeof((calls)[0]))
+
+/* Seals, and no more: with F_SETOWN and F_SETSIG the kernel would send any signal to anybody of the same user. */
+static int allow_seals(scmp_filter_ctx context) {
+        static const int calls[] = { SCMP_SYS(fcntl), SCMP_SYS(fcntl64) };
+        static const unsigned int commands[] = { F_GET_SEALS, F_ADD_SEALS };
+        int r = 0;
+
+        for (size_t i = 0; i < 4 && r == 0; i++)
+                r = seccomp_rule_add(context, SCMP_ACT_ALLOW, calls[i / 2], 1,
+                                     SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, commands[i % 2]));
+        return r;
+}
 
 /* No page is ever executable that was not before. */
 static int allow_data_only(scmp_filter_ctx context) {
@@ -109,6 +158,8 @@ static int allow_role(scmp_filter_ctx context, enum confinement_role role, const
         int r = ALLOW(context, calls_of_all);
 
         if (r == 0)
+                r = allow_seals(context);
+        if (r == 0)
                 r = allow_data_only(context);
         if (r < 0)
                 return r;
@@ -121,7 +172,9 @@ static int allow_role(scmp_filter_ctx context, enum confinement_role role, const
                         r = allow_leaving_uevents(context);
                 return r == 0 ? allow_opening_to_read(context) : r;
         case CONFINED_LOADER:
-                r = allow_opening_to_read(context);
+                r = ALLOW(context, calls_of_loader);
+                if (r == 0)
+                        r = allow_opening_to_read(context);
                 return r == 0 ? allow_loading(context, kernel) : r;
         case CONFINED_INSPECTOR:
                 return ALLOW(context, calls_of_inspector);

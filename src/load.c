@@ -69,6 +69,13 @@ void load_image_arrived_consume_fd(struct supervisor *supervisor, struct load *l
         list_insert_before(&supervisor->pending, &load->pending);
 }
 
+/* Whether the load that they wait for was sent. */
+static void mark_requests(struct load *load, uint32_t sent) {
+        list_for_each_safe(node, after, &load->dedup.requests)
+                container_of(container_of(node, struct dedup_request, link), struct request, dedup)
+                        ->slot->sent = sent;
+}
+
 /*
  * Into the journal before the job is sent. If we die in between, our successor asks the loader, which answers in the
  * order of what it was sent.
@@ -82,9 +89,7 @@ static void write_sent(struct supervisor *supervisor, struct load *load, const s
         entry->call = load->call;
         memcpy(entry->image_hash, load->image_hash, sizeof(entry->image_hash));
         entry->module = load->module;
-        list_for_each_safe(node, after, &load->dedup.requests)
-                container_of(container_of(node, struct dedup_request, link), struct request, dedup)
-                        ->slot->sent = 1;
+        mark_requests(load, 1);
         __atomic_store_n(&entry->state, JOURNAL_LOAD_SENT, __ATOMIC_RELEASE);
 }
 
@@ -112,6 +117,7 @@ static int send_to_loader(struct supervisor *supervisor, struct load *load) {
                         list_remove(&load->pending);
                         return 0;
                 }
+                mark_requests(load, 0);
                 load_journal(supervisor, load)->state = JOURNAL_LOAD_FREE;
                 if (r != -EPIPE)
                         return r == -EAGAIN ? -ENOBUFS : r;

@@ -502,6 +502,7 @@ static void compare_image(struct supervisor *supervisor, struct request *request
 void request_share_failure(struct supervisor *supervisor, struct request *request, const uint64_t hash[static 2],
                            int error, bool remembered) {
         request->state = REQUEST_LOOKED_AT;
+        request->slot->sent = 0; /* that load has failed: a module that is live later is not its */
         memcpy(request->shared_hash, hash, sizeof(request->shared_hash));
         request->shared_error = error;
         request->shared_remembered = remembered;

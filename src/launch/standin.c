@@ -2,6 +2,7 @@
 #include "launch/standin.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include "fdpass.h"
@@ -29,8 +30,12 @@ static int receive_byte(int socket, int *ret_fd) {
 
 static void stand_in(void *context) {
         int listener = -1, r;
+        sigset_t all;
 
         (void)context;
+        /* as the keeper: what a service manager sends to all of a unit must not leave COMMAND without anybody */
+        (void)sigfillset(&all);
+        (void)sigprocmask(SIG_SETMASK, &all, NULL);
         privilege_hide_memory();
         /* what it may have to do later (its own cgroup, answers) needs none */
         if (privilege_keep(NULL, 0, false) < 0)

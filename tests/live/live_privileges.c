@@ -71,6 +71,11 @@ static int try_signal(void) {
         return result(kill(getppid(), 0));
 }
 
+/* On behalf of whoever owns the descriptor the kernel would do it. */
+static int try_signal_by_descriptor(void) {
+        return result(fcntl(STDERR_FILENO, F_SETOWN, getppid()));
+}
+
 static int try_read_memory(void) {
         char byte;
         struct iovec to = { .iov_base = &byte, .iov_len = 1 }, from = to;
@@ -165,6 +170,7 @@ static const struct attempt {
         { "connect", try_connect, ALL },
         { "trace the keeper", try_trace, ALL },
         { "signal the keeper", try_signal, ALL },
+        { "have the kernel signal the keeper", try_signal_by_descriptor, ALL },
         { "read the keeper's memory", try_read_memory, ALL },
         { "mount", try_mount, ALL },
         { "make a user namespace", try_namespace, ALL },
@@ -432,7 +438,9 @@ static void test_memory(struct scripted *kit) {
         CHECK(pid >= 0);
         if (pid == 0) {
                 CHECK_EQUAL(privilege_keep(NULL, 0, false), 0);
-                look_into_all(kit, start_sleeper());
+                pid = start_sleeper();
+                look_into_all(kit, pid);
+                CHECK_EQUAL(kill(pid, SIGKILL), 0);
                 _exit(EXIT_SUCCESS);
         }
         CHECK_EQUAL(waitpid(pid, &status, 0), pid);
