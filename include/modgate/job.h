@@ -52,12 +52,12 @@ struct job_answer {
         uint32_t reserved;
 };
 
-/* No kernel says more (include/linux/err.h, MAX_ERRNO). */
-#define JOB_ERROR_MAX 4095
-
-/* Anything else must not get to a caller: a system call that returns it would seem to have succeeded. */
+/*
+ * Can a worker have answered that? An init may return what is no errno at all, and the kernel hands it on
+ * (load_module() in kernel/module/main.c): so an error may be any number.
+ */
 static inline bool job_result_makes_sense(uint32_t status, int32_t error) {
-        return status >= JOB_DONE && status <= JOB_TOO_LONG && error >= 0 && error <= JOB_ERROR_MAX;
+        return status >= JOB_DONE && status <= JOB_TOO_LONG && error >= 0;
 }
 
 /* The longest message either way. */
