@@ -129,7 +129,7 @@ static void test_no_room_for_descriptor(void **state) {
         _cleanup_fd_ int a = -1, b = -1;
         struct rlimit before, none;
         char buffer[16] = "";
-        int got = -1, r, copy;
+        int got = -1, r;
 
         (void)state;
         assert_int_equal(fdpass_pair(&a, &b), 0);
@@ -138,14 +138,8 @@ static void test_no_room_for_descriptor(void **state) {
         none = before;
         none.rlim_cur = 0;
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-        copy = dup(STDIN_FILENO);
         r = (int)fdpass_receive(b, buffer, sizeof(buffer), &got, 0);
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-        if (copy >= 0) { /* valgrind has a limit of its own, and takes no other */
-                (void)close(copy);
-                (void)close(got);
-                skip();
-        }
         assert_int_equal(r, -EMFILE);
         assert_string_equal(buffer, "text");
         assert_int_equal(got, -1);
