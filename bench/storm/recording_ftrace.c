@@ -194,9 +194,12 @@ static int result_of(const char *text) {
 
 static int read_exit(struct reader *reader, const struct line *line, const char *arrow) {
         size_t place = place_of(reader, line->thread);
-        struct thread *thread = &reader->threads[place];
+        struct thread *thread;
 
-        if (place == reader->count || thread->id != line->thread || !thread->calls)
+        if (place == reader->count)
+                return 0;
+        thread = &reader->threads[place];
+        if (thread->id != line->thread || !thread->calls)
                 return 0;
         thread->calls = false;
         thread->call.error = result_of(skip_blanks(arrow + 2));
