@@ -56,6 +56,8 @@ static _Noreturn void report(const struct keeper *keeper) {
 
 /* In a process of its own: writing may take as long as it likes. False: there was none to be had, try again. */
 static bool report_fork(struct keeper *keeper) {
+        /* what happens from now on may be missing in it */
+        uint64_t known = activity(keeper);
         pid_t pid = keeper_fork("modgate-report", NULL, 0);
 
         if (pid == 0)
@@ -68,7 +70,7 @@ static bool report_fork(struct keeper *keeper) {
         }
         keeper->reporter = pid;
         keeper->report_failed = false;
-        keeper->reported = activity(keeper);
+        keeper->reported = known;
         return true;
 }
 
