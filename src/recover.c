@@ -81,6 +81,8 @@ static void take_over_request(struct journal_request *slot, void *context) {
 }
 
 void recover_requests(struct tree *tree) {
+        if (tree->notify.listener < 0) /* of a daemon's: it is not complete yet */
+                return;
         /* that of the only tree has been by now */
         if (tree->journal != tree->supervisor->journal)
                 journal_repair(tree->journal);

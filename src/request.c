@@ -99,7 +99,8 @@ static void count_request(struct request *request) {
 
         if (counted == request->module + 1)
                 return;
-        if (counted != 0)
+        /* by now it may be anything, if the journal is another program's */
+        if (counted != 0 && counted <= JOURNAL_MODULES)
                 request->tree->journal->modules[counted - 1].requests--;
         request_counters(request)->requests++;
         request->slot->module = request->module + 1;

@@ -119,7 +119,7 @@ void tree_take_listener_consume_fd(struct tree *tree, int listener) {
 }
 
 void tree_listen(struct tree *tree) {
-        if (event_add_direct(&tree->supervisor->loop, &tree->listener) < 0)
+        if (tree->notify.listener >= 0 && event_add_direct(&tree->supervisor->loop, &tree->listener) < 0)
                 tree->ended = true;
 }
 
