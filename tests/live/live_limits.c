@@ -302,14 +302,7 @@ static void test_no_memory(struct scripted *kit) {
 /* A disk without room for a report: nobody else cares, and it comes when there is room. */
 
 static void mount_tiny(struct scripted *kit) {
-        char directory[SCRIPTED_PATH_MAX - 16];
-
-        CHECK((size_t)snprintf(directory, sizeof(directory), "%s/tiny", kit->directory) < sizeof(directory));
-        CHECK_EQUAL(mkdir(directory, 0755), 0);
-        CHECK_EQUAL(unshare(CLONE_NEWNS), 0);
-        CHECK_EQUAL(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-        CHECK_EQUAL(mount("tiny", directory, "tmpfs", 0, "size=64k"), 0);
-        (void)snprintf(kit->report, sizeof(kit->report), "%s/report.json", directory);
+        (void)snprintf(kit->report, sizeof(kit->report), "%s/report.json", scripted_mount_tiny(kit, "size=64k"));
 }
 
 static void test_report_disk_full(struct scripted *kit) {

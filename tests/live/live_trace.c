@@ -227,14 +227,7 @@ static void test_all_killed(struct scripted *kit) {
 
 /* A disk without room for much. */
 static void mount_tiny(struct scripted *kit) {
-        char directory[SCRIPTED_PATH_MAX - 16];
-
-        CHECK((size_t)snprintf(directory, sizeof(directory), "%s/tiny", kit->directory) < sizeof(directory));
-        CHECK_EQUAL(mkdir(directory, 0755), 0);
-        CHECK_EQUAL(unshare(CLONE_NEWNS), 0);
-        CHECK_EQUAL(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-        CHECK_EQUAL(mount("tiny", directory, "tmpfs", 0, "size=128k"), 0);
-        (void)snprintf(kit->trace, sizeof(kit->trace), "%s/trace.json", directory);
+        (void)snprintf(kit->trace, sizeof(kit->trace), "%s/trace.json", scripted_mount_tiny(kit, "size=128k"));
 }
 
 static void test_disk_full(struct scripted *kit) {

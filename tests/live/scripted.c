@@ -10,11 +10,13 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -340,6 +342,17 @@ static const int load_calls[] = {
 
 const struct kernel_interface *scripted_interface(void) {
         return &interface;
+}
+
+const char *scripted_mount_tiny(struct scripted *kit, const char *size) {
+        static char directory[SCRIPTED_PATH_MAX - 16];
+
+        CHECK((size_t)snprintf(directory, sizeof(directory), "%s/tiny", kit->directory) < sizeof(directory));
+        CHECK_EQUAL(mkdir(directory, 0755), 0);
+        CHECK_EQUAL(unshare(CLONE_NEWNS), 0);
+        CHECK_EQUAL(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+        CHECK_EQUAL(mount("tiny", directory, "tmpfs", 0, size), 0);
+        return directory;
 }
 
 /* The kit itself */

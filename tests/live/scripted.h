@@ -193,6 +193,12 @@ void scripted_sleep_ms(unsigned int ms);
 struct kernel_interface;
 const struct kernel_interface *scripted_interface(void);
 
+/*
+ * A file system with little room, seen by this process and its later forks only. `size`: as an option of tmpfs. Returns
+ * its directory (static memory), short enough for a file in it.
+ */
+const char *scripted_mount_tiny(struct scripted *kit, const char *size);
+
 /* Calls */
 
 /* A call of the module's file. */
