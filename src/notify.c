@@ -15,9 +15,13 @@
 /* linux/seccomp.h of Linux 6.6 */
 #define SYNC_WAKE_UP (1ULL << 0)
 
+uint32_t notify_in_use(const struct notify *notify) {
+        return notify->listener >= 0 ? JOURNAL_REQUESTS - notify->free_count : 0;
+}
+
 /* Whoever looks at the journal sees that something waits, and that we move. */
 static void count_slots(struct notify *notify) {
-        notify->journal->header.in_use = JOURNAL_REQUESTS - notify->free_count;
+        notify->journal->header.in_use = notify_in_use(notify);
         notify->journal->header.heartbeat++;
 }
 
@@ -70,7 +74,8 @@ static void slot_free(struct notify *notify, struct journal_request *request) {
         STEP(UNCOMMITTED);
         memset(request, 0, sizeof(*request));
         STEP(SLOT_FREE);
-        if (request >= notify->journal->requests && request < notify->journal->requests + JOURNAL_REQUESTS)
+        /* a tree's own keeper can write to its journal: a slot that came into use behind our back is free already */
+        if (notify->free_count < JOURNAL_REQUESTS)
                 notify->free_slots[notify->free_count++] = (uint32_t)(request - notify->journal->requests);
         count_slots(notify);
 }
@@ -101,11 +106,11 @@ static void commit(struct notify *notify, struct journal_request *request) {
         header->requests++;
 }
 
-int notify_receive(struct notify *notify, struct journal_request **ret_request) {
+static int receive_into_slot(struct notify *notify, uint32_t spared, struct journal_request **ret_request) {
         struct journal_request *request;
         int r;
 
-        if (notify->free_count == 0)
+        if (notify->free_count <= spared)
                 return NOTIFY_E_FULL;
         request = &notify->journal->requests[notify->free_slots[notify->free_count - 1]];
         r = receive(notify, request);
@@ -119,15 +124,17 @@ int notify_receive(struct notify *notify, struct journal_request **ret_request) 
         return 0;
 }
 
-int notify_receive_and_continue(struct notify *notify, enum continue_reason reason) {
-        struct journal_request request = { 0 };
-        int r = receive(notify, &request);
+int notify_receive(struct notify *notify, struct journal_request **ret_request) {
+        return receive_into_slot(notify, JOURNAL_REQUESTS - NOTIFY_SLOTS, ret_request);
+}
 
-        if (r != 0)
-                return r;
-        notify->journal->header.requests++;
-        (void)notify_continue(notify, &request, reason);
-        return 0;
+int notify_receive_and_continue(struct notify *notify, enum continue_reason reason) {
+        struct journal_request *request;
+        int r = receive_into_slot(notify, 0, &request);
+
+        if (r == 0)
+                (void)notify_continue(notify, request, reason);
+        return r;
 }
 
 bool notify_is_listener(int fd) {
@@ -248,6 +255,9 @@ void notify_recover(struct notify *notify, void (*found)(struct journal_request 
                 waiting[count++] = request;
         }
         qsort(waiting, count, sizeof(waiting[0]), compare_order);
+        /* whoever died had received the last one only to leave it to the kernel */
+        if (count > NOTIFY_SLOTS)
+                (void)notify_continue(notify, waiting[--count], CONTINUE_NO_SLOT);
         for (size_t i = 0; i < count; i++) {
                 notify->journal->header.recovered++;
                 found(waiting[i], context);

@@ -16,9 +16,15 @@
 /* SECCOMP_IOCTL_NOTIF_SET_FLAGS of Linux 6.6 */
 #define NOTIFY_IOCTL_SET_FLAGS _IOW('!', 4, uint64_t)
 
+/*
+ * So many requests at a time. The last slot of the journal is for those that do not fit, and are left to the kernel at
+ * once: whoever dies meanwhile must not be the only one who knows of them.
+ */
+#define NOTIFY_SLOTS (JOURNAL_REQUESTS - 1U)
+
 enum {
         NOTIFY_E_EMPTY = 1, /* nothing to receive: the requester went away between poll and receive */
-        NOTIFY_E_FULL,      /* no slot is free */
+        NOTIFY_E_FULL,      /* no slot is free, but the last one */
 };
 
 /* How a request ended. */
@@ -61,8 +67,11 @@ short notify_poll(const struct notify *notify);
  */
 int notify_receive(struct notify *notify, struct journal_request **ret_request);
 
-/* With all slots in use: receives one request outside the journal and leaves it to the kernel. Returns as above. */
+/* Receives one request and leaves it to the kernel; also with NOTIFY_SLOTS in use. Returns as above. */
 int notify_receive_and_continue(struct notify *notify, enum continue_reason reason);
+
+/* How many slots hold a request, as this process knows it: others may write to the journal. 0 without a listener. */
+uint32_t notify_in_use(const struct notify *notify);
 
 /* Is this descriptor a listener? */
 bool notify_is_listener(int fd);

@@ -39,6 +39,8 @@
         /* inspector */                                                                                                \
         X(INSPECTING) /* it has a job */                                                                               \
         X(FOUND)      /* it has what was to be found; nobody knows */                                                  \
+        /* keeper */                                                                                                   \
+        X(START_DUE) /* the supervisor has all but the word that it is all */                                          \
         /* a supervisor after another one */                                                                           \
         X(RECOVERING)      /* before it takes anything over */                                                         \
         X(LOAD_ADOPTED)    /* a load is in its table */                                                                \

@@ -181,13 +181,16 @@ static void lose_keeper(struct supervisor *supervisor) {
         supervisor->keeper.fd = fd_close(supervisor->keeper.fd);
         pool_forget_starting(&supervisor->loaders);
         pool_forget_starting(&supervisor->inspectors);
-        if (supervisor->is_daemon)
+        if (supervisor->is_daemon) {
                 log_error("the daemon's keeper is gone: its supervisor ends too");
-        else if (supervisor->started)
+        } else if (list_is_empty(&supervisor->trees)) {
+                supervisor->ended = true;
+        } else {
                 log_error("the keeper is gone: modules still load, but a supervisor that dies now is not replaced, and "
                           "every later load would fail; restart the supervised service");
-        else
-                supervisor->ended = true;
+                /* COMMAND may have begun: what has not come by now is done without */
+                start(supervisor);
+        }
 }
 
 /*
@@ -297,7 +300,7 @@ static void leave_trees(struct supervisor *supervisor) {
                 if (!tree->ended)
                         continue;
                 tree_sweep(tree);
-                if (tree->journal->header.in_use == 0)
+                if (notify_in_use(&tree->notify) == 0)
                         leave_tree(tree);
         }
         if (!supervisor->is_daemon && supervisor->started && list_is_empty(&supervisor->trees))

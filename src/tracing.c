@@ -36,18 +36,15 @@ static void request_ended(struct notify *notify, const struct journal_request *s
         struct tree *tree = container_of(notify, struct tree, notify);
         struct supervisor *supervisor = tree->supervisor;
         struct journal *journal = tree->journal;
+        const struct request *request = &tree->requests[slot - journal->requests];
         struct trace_record record;
 
         if (supervisor->trace.fd < 0)
                 return;
         record = trace_record_of(journal, slot, outcome);
-        if (slot >= journal->requests && slot < journal->requests + JOURNAL_REQUESTS) {
-                const struct request *request = &tree->requests[slot - journal->requests];
-
-                /* there is none for what an earlier supervisor received, and this one has not looked at */
-                if (request->slot == slot)
-                        add_request(&record, request);
-        }
+        /* there is none for what nobody has looked at */
+        if (request->slot == slot)
+                add_request(&record, request);
         trace_send(&supervisor->trace, supervisor->journal, &record);
 }
 

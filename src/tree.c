@@ -142,6 +142,6 @@ uint32_t trees_in_use(const struct supervisor *supervisor) {
         uint32_t in_use = 0;
 
         for (struct list_node *node = supervisor->trees.next; node != &supervisor->trees; node = node->next)
-                in_use += tree_of(node)->journal->header.in_use;
+                in_use += notify_in_use(&tree_of(node)->notify);
         return in_use;
 }

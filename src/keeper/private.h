@@ -75,7 +75,8 @@ struct peer {
         struct journal *journal;
         int listener;
         bool handed_over;     /* the supervisor has it */
-        uint64_t orphaned_ns; /* its keeper is gone since then, which is not told yet; or 0 */
+        uint64_t orphaned_ns; /* its keeper is gone since then; or 0 */
+        bool orphan_told;
 };
 
 /* What only the daemon's keeper has. */
@@ -84,6 +85,7 @@ struct serving {
         struct event_source socket;
         bool stopping;
         uint64_t stopping_ns;
+        uint64_t killed_ns;           /* the supervisor was, since all ends; or 0 */
         uint64_t watchdog_ns;         /* 0: nobody waits for a word */
         uint64_t told_ns;             /* the last one */
         struct peer peers[TREES_MAX]; /* by the index of their tree */
@@ -252,8 +254,8 @@ void serve_handle(struct keeper *keeper);
 /* The supervisor can work now. */
 void serve_ready(struct keeper *keeper);
 
-/* Hands the supervisor what it does not have yet. */
-void serve_equip(struct keeper *keeper);
+/* Hands the supervisor what it does not have yet. Returns 0, or negative errno if it did not take all of it. */
+int serve_equip(struct keeper *keeper);
 
 /* It has nothing any more, since there is another one. */
 void serve_begin_anew(struct keeper *keeper);

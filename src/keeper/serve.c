@@ -29,8 +29,14 @@
 /* How long the end of the daemon waits for loads that are under way. */
 #define STOP_LIMIT_NS (5 * 1000000000ULL)
 
+/* One that cannot even be killed, since it waits for a dead file server, is not waited for longer. */
+#define KILLED_LIMIT_NS (1 * 1000000000ULL)
+
 /* A tree that outlives its keeper for so long is none that is about to end. */
 #define ORPHAN_TOLD_NS (3 * 1000000000ULL)
+
+/* So many messages of one peer are heard before others have their turn. */
+#define HEARD_AT_ONCE 16U
 
 static int answer(const struct peer *peer, enum attach_type type, enum attach_refusal refusal) {
         struct attach_message message = {
@@ -52,6 +58,7 @@ static void peer_drop(struct peer *peer) {
         peer->journal = NULL;
         peer->handed_over = false;
         peer->orphaned_ns = 0;
+        peer->orphan_told = false;
         peer->state = PEER_NONE;
         /* last: its keeper may receive from then on, if the supervisor has let go too */
         peer->connection.fd = fd_close(peer->connection.fd);
@@ -62,8 +69,8 @@ static void refuse(struct peer *peer, enum attach_refusal refusal) {
         peer_drop(peer);
 }
 
-/* What is not taken, by a supervisor that hangs, is tried again. */
-static void hand_over(struct peer *peer) {
+/* Returns 0, or negative errno: not all of it was taken, by a supervisor that hangs; to be tried again. */
+static int hand_over(struct peer *peer) {
         const struct keeper *keeper = peer->keeper;
         const struct {
                 enum handoff_type type;
@@ -75,16 +82,18 @@ static void hand_over(struct peer *peer) {
         };
 
         if (peer->state != PEER_ATTACHED || peer->handed_over || !keeper->supervisor_ready)
-                return;
+                return 0;
         for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
                 struct handoff_message message = { .type = parts[i].type,
                                                    .index = (uint32_t)(peer - keeper->serving->peers) };
+                int r = fdpass_send_dup_fd(keeper->supervisor_socket, &message, sizeof(message), NULL, 0, parts[i].fd,
+                                           MSG_DONTWAIT);
 
-                if (fdpass_send_dup_fd(keeper->supervisor_socket, &message, sizeof(message), NULL, 0, parts[i].fd,
-                                       MSG_DONTWAIT) < 0)
-                        return;
+                if (r < 0)
+                        return r;
         }
         peer->handed_over = true;
+        return 0;
 }
 
 /* Peers */
@@ -123,7 +132,7 @@ static void hear_listener(struct peer *peer, int *fd) {
         peer->listener = fd_steal(fd);
         peer->state = PEER_ATTACHED;
         (void)answer(peer, ATTACH_TAKEN, 0);
-        hand_over(peer);
+        (void)hand_over(peer);
 }
 
 static void hear(struct peer *peer, const struct attach_message *message, int *fd) {
@@ -147,11 +156,17 @@ static void lose(struct peer *peer) {
         peer->orphaned_ns = journal_now_ns();
 }
 
+static bool has_ended(const struct peer *peer) {
+        struct pollfd look = { .fd = peer->listener };
+
+        return poll(&look, 1, 0) > 0 && (look.revents & (POLLHUP | POLLERR));
+}
+
 /* When a unit is stopped its keeper may be the first to be killed: that is not worth a word. */
 static void tell_orphan(struct peer *peer, uint64_t now) {
-        if (peer->orphaned_ns == 0 || now - peer->orphaned_ns < ORPHAN_TOLD_NS)
+        if (peer->orphaned_ns == 0 || peer->orphan_told || now - peer->orphaned_ns < ORPHAN_TOLD_NS || has_ended(peer))
                 return;
-        peer->orphaned_ns = 0;
+        peer->orphan_told = true;
         log_error("the keeper of a tree is gone: its modules still load, but not without this daemon; restart the "
                   "supervised service");
 }
@@ -160,7 +175,7 @@ static void handle_peer(struct event_source *source, uint32_t events) {
         struct peer *peer = container_of(source, struct peer, connection);
 
         (void)events;
-        while (source->watched) {
+        for (unsigned int i = 0; i < HEARD_AT_ONCE && source->watched; i++) {
                 struct attach_message message;
                 _cleanup_fd_ int fd = -1;
                 ssize_t length = fdpass_receive(source->fd, &message, sizeof(message), &fd, MSG_DONTWAIT);
@@ -234,9 +249,12 @@ void serve_ready(struct keeper *keeper) {
                 keeper->failed = keeper->ended = true;
 }
 
-void serve_equip(struct keeper *keeper) {
-        for (uint32_t i = 0; i < TREES_MAX; i++)
-                hand_over(&keeper->serving->peers[i]);
+int serve_equip(struct keeper *keeper) {
+        int r = 0;
+
+        for (uint32_t i = 0; r == 0 && i < TREES_MAX; i++)
+                r = hand_over(&keeper->serving->peers[i]);
+        return r;
 }
 
 void serve_begin_anew(struct keeper *keeper) {
@@ -248,9 +266,32 @@ void serve_begin_anew(struct keeper *keeper) {
                 keeper->ended = true;
 }
 
+/* Of an orphan ours is the last listener: it is offered again, until the tree has ended. */
 void serve_tree_left(struct keeper *keeper, uint32_t index) {
-        if (keeper->serving && index < TREES_MAX && keeper->serving->peers[index].state == PEER_ATTACHED)
-                peer_drop(&keeper->serving->peers[index]);
+        struct peer *peer;
+
+        if (!keeper->serving || index >= TREES_MAX)
+                return;
+        peer = &keeper->serving->peers[index];
+        if (peer->state != PEER_ATTACHED)
+                return;
+        if (peer->orphaned_ns > 0 && !has_ended(peer))
+                peer->handed_over = false;
+        else
+                peer_drop(peer);
+}
+
+/* Nobody takes these over: their listeners end with us. */
+static void tell_lost_orphans(const struct serving *serving) {
+        unsigned int count = 0;
+
+        for (uint32_t i = 0; i < TREES_MAX; i++)
+                if (serving->peers[i].orphaned_ns > 0 && !has_ended(&serving->peers[i]))
+                        count++;
+        if (count > 0)
+                log_error("the daemon ends, and the keepers of %u of its trees are gone: every module load there fails "
+                          "from now on; restart the services that modgate runs with --attach",
+                          count);
 }
 
 void serve_stop(struct keeper *keeper) {
@@ -260,6 +301,7 @@ void serve_stop(struct keeper *keeper) {
                 return;
         serving->stopping = true;
         serving->stopping_ns = journal_now_ns();
+        tell_lost_orphans(serving);
         service_tell("STOPPING=1");
         /* who comes now comes to the next daemon */
         event_remove(&serving->loop, &serving->socket);
@@ -274,6 +316,27 @@ static void feed_watchdog(struct serving *serving, uint64_t now) {
         service_tell("WATCHDOG=1");
 }
 
+/*
+ * Its trees are not ours any more once it is dead, and their keepers hear that as the end of their connections. What
+ * was killed receives nothing more, also if it still has them open.
+ */
+static void end_supervisor(struct keeper *keeper, uint64_t now) {
+        struct serving *serving = keeper->serving;
+
+        if (keeper->supervisor <= 0)
+                return;
+        (void)kill(keeper->supervisor, SIGKILL);
+        if (serving->killed_ns == 0)
+                serving->killed_ns = now;
+        if (now - serving->killed_ns < KILLED_LIMIT_NS)
+                return;
+        log_error("the supervisor cannot be killed: it is left behind");
+        keeper->supervisor = 0;
+        for (uint32_t i = 0; i < TREES_MAX; i++)
+                if (serving->peers[i].state == PEER_ATTACHED)
+                        (void)shutdown(serving->peers[i].connection.fd, SHUT_RDWR);
+}
+
 /* A supervisor that hangs is killed by supervisor_check(), so as long as this runs there is one. */
 void serve_check(struct keeper *keeper) {
         struct serving *serving = keeper->serving;
@@ -285,22 +348,21 @@ void serve_check(struct keeper *keeper) {
         for (uint32_t i = 0; i < TREES_MAX; i++) {
                 struct peer *peer = &serving->peers[i];
 
-                hand_over(peer);
+                (void)hand_over(peer);
                 tell_orphan(peer, now);
                 if ((peer->state == PEER_NEW || peer->state == PEER_WELCOME) && now - peer->since_ns >= SILENT_LIMIT_NS)
                         refuse(peer, ATTACH_NONSENSE);
         }
         if (serving->stopping && now - serving->stopping_ns >= STOP_LIMIT_NS)
                 keeper->ended = true;
-        /* its trees are not ours any more once it is dead */
-        if (keeper->ended && keeper->supervisor > 0)
-                (void)kill(keeper->supervisor, SIGKILL);
+        if (keeper->ended)
+                end_supervisor(keeper, now);
 }
 
 int serve_timeout_ms(const struct keeper *keeper) {
         if (!keeper->serving)
                 return -1;
-        if (keeper->serving->stopping)
+        if (keeper->serving->stopping || keeper->ended)
                 return 100;
         return keeper->serving->watchdog_ns > 0 ? (int)(keeper->serving->watchdog_ns / 3000000U + 1) : -1;
 }

@@ -11,6 +11,7 @@
 
 #include "fdpass.h"
 #include "journal.h"
+#include "step.h"
 #include "supervisor.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -59,13 +60,14 @@ static int hand_over_all(struct keeper *keeper) {
         if (keeper->uevents >= 0)
                 r = keeper_tell(keeper->supervisor_socket, HANDOFF_UEVENTS, keeper->uevents);
         if (r == 0 && keeper->serving)
-                serve_equip(keeper);
+                r = serve_equip(keeper);
         else if (r == 0)
                 r = keeper_tell(keeper->supervisor_socket, HANDOFF_LISTENER, keeper->listener);
         for (enum worker_kind kind = 0; kind < WORKER_KINDS; kind++)
                 for (uint32_t i = 0; r == 0 && i < LOADERS_MAX; i++)
                         if (keeper->workers[kind][i].socket >= 0)
                                 r = worker_hand_over(keeper, kind, i);
+        STEP(START_DUE);
         return r == 0 ? keeper_tell(keeper->supervisor_socket, HANDOFF_START, -1) : r;
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/magic.h>
 #include <linux/seccomp.h>
 #include <stdarg.h>
@@ -11,11 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/capability.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include "launch/filter.h"
 
 /* Before, the end of a tree could not be told, and further back there was no CONTINUE. */
 #define KERNEL_MAJOR 5U
@@ -278,6 +283,31 @@ int check_environment(struct problem *problem) {
         return check_all(problem, true);
 }
 
+/*
+ * Whether loads of our own would go to a listener: kernel/seccomp.c lets no task have two, and says so. A child tries,
+ * since a filter is there for good.
+ */
+static bool is_supervised(void) {
+        const struct sock_filter allow = { .code = BPF_RET | BPF_K, .k = SECCOMP_RET_ALLOW };
+        pid_t child = fork();
+        int status, listener;
+
+        if (child == 0) {
+                (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+                _exit(filter_install(&allow, 1, &listener) == -EBUSY);
+        }
+        while (child > 0 && waitpid(child, &status, 0) < 0)
+                if (errno != EINTR)
+                        return false;
+        return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 1;
+}
+
 int check_environment_to_serve(struct problem *problem) {
-        return check_all(problem, false);
+        int r = check_all(problem, false);
+
+        if (r < 0 || !is_supervised())
+                return r;
+        return problem_set(problem, -EBUSY,
+                           "another seccomp listener serves this process tree (a modgate's or a container runtime's): "
+                           "the daemon would wait for itself; start it outside, as by systemctl start modgate.service");
 }

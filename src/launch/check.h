@@ -34,5 +34,5 @@ int check_trace(const char *path, char **ret, struct problem *problem);
  */
 int check_environment(struct problem *problem);
 
-/* The same for the daemon, which installs no filter. */
+/* The same for the daemon, which installs no filter; and that nobody supervises it. */
 int check_environment_to_serve(struct problem *problem);

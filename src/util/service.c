@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -18,6 +19,8 @@
 void service_tell(const char *state) {
         const char *path = getenv("NOTIFY_SOCKET");
         struct sockaddr_un address = { .sun_family = AF_UNIX };
+        /* a word that is lost is missed for ever, if it is that we are ready; the manager may have much to do */
+        static const struct timeval patience = { .tv_sec = 2 };
         size_t length = path ? strlen(path) : 0;
         _cleanup_fd_ int fd = -1;
 
@@ -27,9 +30,13 @@ void service_tell(const char *state) {
         if (path[0] == '@')
                 address.sun_path[0] = '\0';
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        if (fd >= 0)
-                (void)sendto(fd, state, strlen(state), MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&address,
-                             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
+        if (fd < 0)
+                return;
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+        while (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address,
+                      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0 &&
+               errno == EINTR)
+                ;
 }
 
 /* A number in the environment, or 0. */
@@ -55,7 +62,10 @@ int service_take_socket(void) {
         (void)unsetenv("LISTEN_PID");
         (void)unsetenv("LISTEN_FDS");
         (void)unsetenv("LISTEN_FDNAMES");
-        return one && fcntl(FIRST_SOCKET, F_SETFD, FD_CLOEXEC) == 0 ? FIRST_SOCKET : -1;
+        /* whose connection is gone by the time of accept(2) must not be waited for */
+        return one && fcntl(FIRST_SOCKET, F_SETFD, FD_CLOEXEC) == 0 && fcntl(FIRST_SOCKET, F_SETFL, O_NONBLOCK) == 0
+                       ? FIRST_SOCKET
+                       : -1;
 }
 
 uint64_t service_watchdog_ns(void) {

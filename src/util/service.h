@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-/* Says it (READY=1, WATCHDOG=1, STOPPING=1) to the service manager, if there is one. Never blocks. */
+/* Says it (READY=1, WATCHDOG=1, STOPPING=1) to the service manager, if there is one; waits for it 2 s at most. */
 void service_tell(const char *state);
 
 /*

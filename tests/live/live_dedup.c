@@ -13,6 +13,7 @@
 #include "modgate/handoff.h"
 #include "modgate/journal.h"
 #include "modgate/module.h"
+#include "notify.h"
 #include "scripted.h"
 
 /* Lets a load that is held go on, when all these callers wait. */
@@ -120,7 +121,7 @@ static void test_many(struct scripted *kit) {
 
 /* What does not fit into the journal is left to the kernel, and no more than that. */
 static void test_more_than_slots(struct scripted *kit) {
-        const unsigned int count = JOURNAL_REQUESTS + OVERFLOW;
+        const unsigned int count = NOTIFY_SLOTS + OVERFLOW;
         struct scripted_module *alpha = scripted_module(kit, "alpha");
         struct scripted_call *calls = scripted_calls(kit, count, scripted_call_of(alpha)), *late;
 
@@ -137,7 +138,7 @@ static void test_more_than_slots(struct scripted *kit) {
         scripted_finish(kit, calls, count);
         scripted_finish(kit, late, 8);
         CHECK_EQUAL(scripted_count(late, 8, ENXIO), 8);
-        CHECK(scripted_count(calls, count, ENXIO) >= JOURNAL_REQUESTS - 64);
+        CHECK(scripted_count(calls, count, ENXIO) >= NOTIFY_SLOTS - 64);
         CHECK_EQUAL(alpha->loads, 1);
 }
 

@@ -4,7 +4,7 @@
 
 #include <signal.h>
 
-#include "modgate/journal.h"
+#include "notify.h"
 #include "scripted_images.h"
 
 #define KILLS 3U
@@ -53,7 +53,7 @@ static void after_leader_killed_copying(struct scripted *kit, struct json_object
 
 /* The slots of the dead are looked for when there is no other one: that ends the inspection, and not the load. */
 static void test_leader_swept(struct scripted *kit) {
-        const unsigned int count = JOURNAL_REQUESTS - 4;
+        const unsigned int count = NOTIFY_SLOTS - 4;
         struct scripted_module *beta = scripted_module(kit, "beta");
         struct scripted_raw large = scripted_raw_large(kit);
         struct scripted_crowd crowd = scripted_start_crowd(kit, large, 1, large, 4);

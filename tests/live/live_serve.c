@@ -393,6 +393,9 @@ static void test_trees_keeper_killed(struct scripted *kit) {
         scripted_release(alpha);
         scripted_finish_all(kit, calls, 8, 0);
         CHECK_EQUAL(scripted_one(kit, scripted_call_of(alpha)), EEXIST);
+        /* nobody has its listener after that */
+        scripted_stop_daemon(kit);
+        scripted_await_log(kit, "the keepers of 1 of its trees are gone", 1);
 }
 
 /* No daemon at the start: the tree has a supervisor of its own. */

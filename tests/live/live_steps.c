@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "notify.h"
 #include "scripted.h"
 #include "scripted_images.h"
 #include "scripted_private.h"
@@ -91,8 +92,8 @@ static struct scripted_call *make_calls(struct scripted *kit) {
 }
 
 /* Whoever stands still is killed. Returns whether anybody did, before all calls were answered. */
-static bool spring(struct scripted *kit, struct scripted_call *calls) {
-        while (!trap->stopped && scripted_count(calls, KINDS * CALLERS, NOT_RETURNED) > 0)
+static bool spring(const struct scripted_call *calls, unsigned int count) {
+        while (!trap->stopped && scripted_count(calls, count, NOT_RETURNED) > 0)
                 scripted_sleep_ms(1);
         /* what follows the last answer */
         for (unsigned int i = 0; !trap->stopped && i < 200; i++)
@@ -100,7 +101,6 @@ static bool spring(struct scripted *kit, struct scripted_call *calls) {
         if (!trap->stopped)
                 return false;
         CHECK_EQUAL(kill(trap->pid, SIGKILL), 0);
-        (void)kit;
         return true;
 }
 
@@ -122,6 +122,11 @@ static void check_answers(struct scripted *kit, const struct scripted_call *call
         CHECK(left <= left_to_kernel);
 }
 
+/* The keeper comes by it before anybody calls, and not again. There is no other keeper. */
+static bool is_of_keeper(enum step step) {
+        return step == STEP_START_DUE;
+}
+
 /*
  * How many calls may be left to the kernel. None for the death of a supervisor, but in one moment: of a load that was
  * written down and not sent, its successor only hears that the loader has ended without an answer.
@@ -129,6 +134,9 @@ static void check_answers(struct scripted *kit, const struct scripted_call *call
 static unsigned int left_at_most(enum step step) {
         bool of_worker = step >= STEP_JOB_TAKEN && step < STEP_RECOVERING;
 
+        /* those that are there serve on, and what needs more at once is left to the kernel */
+        if (is_of_keeper(step))
+                return KINDS * CALLERS;
         return of_worker || step == STEP_LOAD_JOURNALED ? CALLERS : 0;
 }
 
@@ -160,7 +168,7 @@ static void test_step(struct scripted *kit) {
         } else {
                 scripted_start(kit, calls, KINDS * CALLERS, 0);
         }
-        CHECK(spring(kit, calls));
+        CHECK(spring(calls, KINDS * CALLERS));
         scripted_finish(kit, calls, KINDS * CALLERS);
         check_answers(kit, calls, left_at_most(trap->step));
         check_loads(kit, loader);
@@ -185,19 +193,57 @@ static void prepare_step(struct scripted *kit, enum step step, int before) {
                 prepare_step(kit, STEP_##name, 0);                                                                     \
         }                                                                                                              \
         static void prepare_later_##name(struct scripted *kit) {                                                       \
-                prepare_step(kit, STEP_##name, STEP_##name >= STEP_RECOVERING ? 0 : 2);                                \
+                prepare_step(kit, STEP_##name, STEP_##name >= STEP_RECOVERING || is_of_keeper(STEP_##name) ? 0 : 2);   \
         }
 STEPS(PREPARE)
 
+/*
+ * The journal is full, and the supervisor dies with a call that it had received only to leave it to the kernel. Nor
+ * does the next one have room for it.
+ */
+
+#define OVERFLOW 8U
+
+static void prepare_full(struct scripted *kit) {
+        set_trap(kit, STEP_RECEIVED, NOTIFY_SLOTS);
+}
+
+static void test_full(struct scripted *kit) {
+        const unsigned int count = NOTIFY_SLOTS + OVERFLOW;
+        struct scripted_module *alpha = scripted_module(kit, "alpha");
+        struct scripted_call *calls = scripted_calls(kit, count, scripted_call_of(alpha));
+
+        scripted_set_result(alpha, ENXIO);
+        atomic_store(&alpha->hold, 1);
+        scripted_start(kit, calls, count, 64);
+        CHECK(spring(calls, count));
+        scripted_settle(kit, calls, count);
+        CHECK_EQUAL(scripted_count(calls, count, kit->bare[0]), OVERFLOW);
+        scripted_release(alpha);
+        scripted_finish(kit, calls, count);
+        CHECK_EQUAL(scripted_count(calls, count, ENXIO), NOTIFY_SLOTS);
+        CHECK_EQUAL(alpha->loads, 1);
+}
+
+/* is_of_keeper() */
+#define KEEPER_DIES(step) (STEP_##step == STEP_START_DUE)
+
 #define TESTS_OF(step)                                                                                                 \
-        { .name = #step, .prepare = prepare_##step, .body = test_step, .counts_inexactly = true },                     \
+        { .name = #step,                                                                                               \
+          .prepare = prepare_##step,                                                                                   \
+          .body = test_step,                                                                                           \
+          .counts_inexactly = true,                                                                                    \
+          .loses_keeper = KEEPER_DIES(step) },                                                                         \
                 { .name = #step "_later",                                                                              \
                   .prepare = prepare_later_##step,                                                                     \
                   .body = test_step,                                                                                   \
-                  .counts_inexactly = true },
+                  .counts_inexactly = true,                                                                            \
+                  .loses_keeper = KEEPER_DIES(step) },
 
 int main(int argc, char **argv) {
-        static const struct scripted_test tests[] = { STEPS(TESTS_OF) };
+        static const struct scripted_test tests[] = {
+                STEPS(TESTS_OF){ .name = "full", .prepare = prepare_full, .body = test_full, .counts_inexactly = true },
+        };
 
         return scripted_main(argc, argv, tests, SCRIPTED_COUNT(tests));
 }
