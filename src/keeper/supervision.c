@@ -205,7 +205,8 @@ void supervisor_check(struct keeper *keeper) {
 
 /* Whoever closes this socket has died, or should: it would get no more workers. */
 void supervisor_lose(struct keeper *keeper) {
-        keeper->supervisor_socket = fd_close(keeper->supervisor_socket);
+        /* first: one that hears the end of its socket would take it for ours, and begin with what it has */
         if (!keeper->ended && !keeper_tree_has_ended(keeper) && keeper->supervisor > 0)
                 (void)kill(keeper->supervisor, SIGKILL);
+        keeper->supervisor_socket = fd_close(keeper->supervisor_socket);
 }

@@ -11,6 +11,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "fdpass.h"
+#include "modgate/handoff.h"
 #include "scripted.h"
 #include "util/event.h"
 
@@ -18,6 +20,7 @@
 struct shared {
         _Atomic pid_t immortal;
         _Atomic bool hangs;
+        _Atomic bool lacks_start; /* the next supervisor is not told to start, and killed late for that */
 };
 
 static struct shared *shared;
@@ -27,7 +30,29 @@ int __wrap_kill(pid_t pid, int number);
 int __real_event_dispatch(struct event_loop *loop, int timeout_ms);
 int __wrap_event_dispatch(struct event_loop *loop, int timeout_ms);
 
+int __real_fdpass_send_dup_fd(int socket, const void *head, size_t head_size, const void *tail, size_t tail_size,
+                              int fd, int flags);
+int __wrap_fdpass_send_dup_fd(int socket, const void *head, size_t head_size, const void *tail, size_t tail_size,
+                              int fd, int flags);
+
+static bool refused_start; /* in the keeper */
+
+int __wrap_fdpass_send_dup_fd(int socket, const void *head, size_t head_size, const void *tail, size_t tail_size,
+                              int fd, int flags) {
+        const struct handoff_message *message = head;
+
+        if (shared->lacks_start && head_size == sizeof(*message) && message->type == HANDOFF_START) {
+                shared->lacks_start = false;
+                refused_start = true;
+                return -EAGAIN;
+        }
+        return __real_fdpass_send_dup_fd(socket, head, head_size, tail, tail_size, fd, flags);
+}
+
 int __wrap_kill(pid_t pid, int number) {
+        if (refused_start)
+                scripted_sleep_ms(200);
+        refused_start = false;
         return number == SIGKILL && pid == shared->immortal ? 0 : __real_kill(pid, number);
 }
 
@@ -85,6 +110,21 @@ static void test_stopped(struct scripted *kit) {
         end(supervisor);
 }
 
+/* One that was not handed all that it needs never begins: it would miss the answers of loaders that it lacks. */
+static void test_not_started(struct scripted *kit) {
+        struct scripted_module *alpha = scripted_module(kit, "alpha");
+        struct scripted_call *calls = scripted_start_waiting(kit, alpha, 8);
+
+        shared->lacks_start = true;
+        CHECK_EQUAL(kill(scripted_process(kit, "modgate-superv", 0), SIGKILL), 0);
+        scripted_await_log(kit, "cannot hand the supervisor what it needs", 1);
+        scripted_await_log(kit, "the supervisor died", 2);
+        scripted_release(alpha);
+        scripted_finish_all(kit, calls, 8, 0);
+        CHECK_EQUAL(scripted_log_lines(kit, "the keeper is gone"), 0);
+        CHECK_EQUAL(alpha->loads, 1);
+}
+
 int main(int argc, char **argv) {
         static const struct scripted_test tests[] = {
                 { .name = "replaced",
@@ -97,6 +137,7 @@ int main(int argc, char **argv) {
                   .body = test_stopped,
                   .attached = true,
                   .counts_inexactly = true },
+                { .name = "not_started", .body = test_not_started, .counts_inexactly = true },
         };
 
         shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
