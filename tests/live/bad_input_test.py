@@ -254,6 +254,13 @@ class Environment(Test):
             self.assertEqual(result.returncode, 1)
             self.assertLine(result.stderr, 'another seccomp listener .*the daemon would wait for itself')
 
+    def test_socket_is_a_file(self):
+        with tempfile.NamedTemporaryFile() as file:
+            result = run(MODGATE, 'serve', f'--socket={file.name}')
+            self.assertEqual(result.returncode, 1)
+            self.assertLine(result.stderr, 'cannot listen at .*: File exists')
+            self.assertTrue(os.path.isfile(file.name))
+
     def test_filter_cannot_be_built(self):
         self.check(self.deny('memfd_create=ENOMEM'), 'cannot build the system-call filter: Cannot allocate memory',
                    filters=1)
