@@ -100,7 +100,19 @@ static void test_replaced(struct scripted *kit) {
         end(supervisor);
 }
 
-/* The same if the daemon ends before that is noticed. */
+/* Its load ends while nobody has the tree: those who wait for it have loaded the module, or have joined that. */
+static void test_replaced_during_load(struct scripted *kit) {
+        struct scripted_module *alpha = scripted_module(kit, "alpha");
+        struct scripted_call *calls = scripted_start_waiting(kit, alpha, 8);
+        pid_t supervisor = hang_for_ever(kit);
+
+        scripted_release(alpha);
+        scripted_finish_all(kit, calls, 8, 0);
+        CHECK_EQUAL(alpha->loads, 1);
+        end(supervisor);
+}
+
+/* The daemon ends before that is noticed. */
 static void test_stopped(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
         pid_t supervisor = hang_for_ever(kit);
@@ -130,6 +142,10 @@ int main(int argc, char **argv) {
                 { .name = "replaced",
                   .prepare = scripted_prepare_bare,
                   .body = test_replaced,
+                  .attached = true,
+                  .counts_inexactly = true },
+                { .name = "replaced_during_load",
+                  .body = test_replaced_during_load,
                   .attached = true,
                   .counts_inexactly = true },
                 { .name = "stopped",
