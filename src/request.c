@@ -225,7 +225,9 @@ static struct request *request_new(struct tree *tree, struct journal_request *sl
         if (slot->module > JOURNAL_MODULES)
                 slot->module = 0; /* the journal is another program's, and not believed */
         request->module = slot->module != 0 ? slot->module - 1 : NO_MODULE;
-        request->was_sent = slot->sent != 0 && slot->load_journal != tree->supervisor->journal->header.started_ns;
+        /* of our own journal: a tree that came back after the start, and missed the end of its load */
+        request->was_sent = slot->sent != 0 && (slot->load_journal != tree->supervisor->journal->header.started_ns ||
+                                                tree->supervisor->started);
         request->dedup.order = slot->order;
         list_init(&request->dedup.link);
         list_init(&request->by_thread);

@@ -34,8 +34,8 @@ static struct tree *tree_of(struct list_node *node) {
 static void start(struct supervisor *supervisor) {
         if (supervisor->started || (!supervisor->is_daemon && list_is_empty(&supervisor->trees)))
                 return;
-        supervisor->started = true;
         supervisor_recover(supervisor);
+        supervisor->started = true;
         supervisor->error = pool_watch(&supervisor->loaders);
         if (supervisor->error == 0)
                 supervisor->error = pool_watch(&supervisor->inspectors);

@@ -81,6 +81,7 @@ static bool is_served(const struct sockaddr_un *address) {
 /* The directory is made if there is none; what an earlier daemon has left in it is removed. */
 static int listen_at(const char *path) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
+        struct stat status;
         char *slash;
         _cleanup_fd_ int fd = -1;
         mode_t mask;
@@ -97,6 +98,8 @@ static int listen_at(const char *path) {
         fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return -errno;
+        if (lstat(path, &status) == 0 && !S_ISSOCK(status.st_mode))
+                return -EEXIST;
         (void)unlink(path);
         mask = umask(0177);
         r = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
@@ -116,8 +119,9 @@ static int take_socket(const struct serve *serve) {
         if (fd == -EADDRINUSE)
                 log_error("another daemon listens at %s: stop that one, or name another --socket", serve->socket);
         else if (fd < 0)
-                log_error("cannot listen at %s: %s; name a --socket in a directory that is writable", serve->socket,
-                          strerror(-fd));
+                log_error("cannot listen at %s: %s; name a --socket that is no other file, in a directory that is "
+                          "writable",
+                          serve->socket, strerror(-fd));
         return fd;
 }
 

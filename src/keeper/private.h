@@ -260,6 +260,9 @@ int serve_equip(struct keeper *keeper);
 /* It has nothing any more, since there is another one. */
 void serve_begin_anew(struct keeper *keeper);
 
+/* The supervisor was killed, and does not end: gives all trees back to their keepers. Not of a daemon: nothing. */
+void serve_leave_behind(struct keeper *keeper);
+
 /* The supervisor does not serve this tree any more. */
 void serve_tree_left(struct keeper *keeper, uint32_t index);
 

@@ -281,6 +281,22 @@ void serve_tree_left(struct keeper *keeper, uint32_t index) {
                 peer_drop(peer);
 }
 
+/*
+ * As long as it is there its connections are open, whatever becomes of us: nobody would hear that we have ended. So the
+ * keepers take their trees back now, and bring them to whoever serves then. What was killed receives nothing more. An
+ * orphan has nobody who would take it.
+ */
+void serve_leave_behind(struct keeper *keeper) {
+        for (uint32_t i = 0; keeper->serving && i < TREES_MAX; i++) {
+                struct peer *peer = &keeper->serving->peers[i];
+
+                if (peer->state != PEER_ATTACHED || peer->orphaned_ns > 0)
+                        continue;
+                (void)shutdown(peer->connection.fd, SHUT_RDWR);
+                peer_drop(peer);
+        }
+}
+
 /* Nobody takes these over: their listeners end with us. */
 static void tell_lost_orphans(const struct serving *serving) {
         unsigned int count = 0;
@@ -316,10 +332,7 @@ static void feed_watchdog(struct serving *serving, uint64_t now) {
         service_tell("WATCHDOG=1");
 }
 
-/*
- * Its trees are not ours any more once it is dead, and their keepers hear that as the end of their connections. What
- * was killed receives nothing more, also if it still has them open.
- */
+/* Its trees are not ours any more once it is dead, and their keepers hear that as the end of their connections. */
 static void end_supervisor(struct keeper *keeper, uint64_t now) {
         struct serving *serving = keeper->serving;
 
@@ -332,9 +345,7 @@ static void end_supervisor(struct keeper *keeper, uint64_t now) {
                 return;
         log_error("the supervisor cannot be killed: it is left behind");
         keeper->supervisor = 0;
-        for (uint32_t i = 0; i < TREES_MAX; i++)
-                if (serving->peers[i].state == PEER_ATTACHED)
-                        (void)shutdown(serving->peers[i].connection.fd, SHUT_RDWR);
+        serve_leave_behind(keeper);
 }
 
 /* A supervisor that hangs is killed by supervisor_check(), so as long as this runs there is one. */

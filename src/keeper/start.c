@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -231,5 +232,11 @@ int keeper_start(const struct keeper_config *config, int *ret_socket) {
 int keeper_give_listener_dup_fd(int socket, int listener_fd) {
         int r = keeper_tell(socket, HANDOFF_LISTENER, listener_fd);
 
-        return r < 0 ? r : hear(socket, HANDOFF_LISTENER_TAKEN);
+        if (r == 0)
+                r = hear(socket, HANDOFF_LISTENER_TAKEN);
+        if (r == 0)
+                return 0;
+        /* It may say so just now. From here on it cannot, and knows that somebody else has the listener. */
+        (void)shutdown(socket, SHUT_RD);
+        return hear(socket, HANDOFF_LISTENER_TAKEN) == 0 ? 0 : r;
 }

@@ -160,13 +160,17 @@ void supervisor_replace(struct keeper *keeper) {
 
 /* A process that cannot even be killed (it waits for a dead file server) is left behind: it will not come back. */
 static void supervisor_end_hanging(struct keeper *keeper) {
+        bool is_there = true;
+
         log_error("the supervisor hangs; killing it");
         (void)kill(keeper->supervisor, SIGKILL);
-        for (unsigned int i = 0; i < 100; i++) {
-                if (waitpid(keeper->supervisor, NULL, WNOHANG) != 0)
-                        break;
-                (void)poll(NULL, 0, 10);
+        for (unsigned int i = 0; is_there && i < 100; i++) {
+                is_there = waitpid(keeper->supervisor, NULL, WNOHANG) == 0;
+                if (is_there)
+                        (void)poll(NULL, 0, 10);
         }
+        if (is_there)
+                serve_leave_behind(keeper);
         supervisor_replace(keeper);
 }
 
@@ -201,7 +205,8 @@ void supervisor_check(struct keeper *keeper) {
 
 /* Whoever closes this socket has died, or should: it would get no more workers. */
 void supervisor_lose(struct keeper *keeper) {
-        keeper->supervisor_socket = fd_close(keeper->supervisor_socket);
+        /* first: one that hears the end of its socket would take it for ours, and begin with what it has */
         if (!keeper->ended && !keeper_tree_has_ended(keeper) && keeper->supervisor > 0)
                 (void)kill(keeper->supervisor, SIGKILL);
+        keeper->supervisor_socket = fd_close(keeper->supervisor_socket);
 }

@@ -249,9 +249,17 @@ class Environment(Test):
         result = run(MODGATE, 'run', '--', MODGATE, 'run', '--on-error=exec', *PROBE)
         self.assertEqual(result.stdout, 'NoNewPrivs:\t0\nSeccomp_filters:\t1\n')
         # its loaders would wait for it
-        result = run(MODGATE, 'run', '--', MODGATE, 'serve', '--socket=/run/modgate-nested/attach.sock')
-        self.assertEqual(result.returncode, 1)
-        self.assertLine(result.stderr, 'another seccomp listener .*the daemon would wait for itself')
+        for under in [], ['env', '--ignore-signal=CHLD']:
+            result = run(MODGATE, 'run', '--', *under, MODGATE, 'serve', '--socket=/run/modgate-nested/attach.sock')
+            self.assertEqual(result.returncode, 1)
+            self.assertLine(result.stderr, 'another seccomp listener .*the daemon would wait for itself')
+
+    def test_socket_is_a_file(self):
+        with tempfile.NamedTemporaryFile() as file:
+            result = run(MODGATE, 'serve', f'--socket={file.name}')
+            self.assertEqual(result.returncode, 1)
+            self.assertLine(result.stderr, 'cannot listen at .*: File exists')
+            self.assertTrue(os.path.isfile(file.name))
 
     def test_filter_cannot_be_built(self):
         self.check(self.deny('memfd_create=ENOMEM'), 'cannot build the system-call filter: Cannot allocate memory',

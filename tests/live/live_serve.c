@@ -236,9 +236,12 @@ static void test_daemons_keeper_killed(struct scripted *kit) {
 /* A keeper that does not move is none that has let go: nobody else receives. */
 static void test_supervisor_stopped(struct scripted *kit) {
         struct scripted_module *alpha = scripted_module(kit, "alpha");
-        pid_t supervisor = scripted_stop(kit, "modgate-superv");
         struct scripted_call *calls = scripted_calls(kit, 4, scripted_call_of(alpha));
+        pid_t supervisor;
 
+        /* with that, it has the tree */
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(scripted_module(kit, "beta"))), 0);
+        supervisor = scripted_stop(kit, "modgate-superv");
         scripted_start(kit, calls, 4, 0);
         CHECK_EQUAL(kill(kit->daemon, SIGKILL), 0);
         scripted_await_end(kit->daemon);
