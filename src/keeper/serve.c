@@ -60,7 +60,8 @@ static void peer_drop(struct peer *peer) {
         peer->orphaned_ns = 0;
         peer->orphan_told = false;
         peer->state = PEER_NONE;
-        /* last: its keeper may receive from then on, if the supervisor has let go too */
+        /* last: its keeper may receive from then on. A supervisor that could not be killed may still have it open */
+        (void)shutdown(peer->connection.fd, SHUT_RDWR);
         peer->connection.fd = fd_close(peer->connection.fd);
 }
 
@@ -316,10 +317,7 @@ static void feed_watchdog(struct serving *serving, uint64_t now) {
         service_tell("WATCHDOG=1");
 }
 
-/*
- * Its trees are not ours any more once it is dead, and their keepers hear that as the end of their connections. What
- * was killed receives nothing more, also if it still has them open.
- */
+/* Its trees are not ours any more once it is dead. What was killed receives nothing more. */
 static void end_supervisor(struct keeper *keeper, uint64_t now) {
         struct serving *serving = keeper->serving;
 
@@ -332,6 +330,10 @@ static void end_supervisor(struct keeper *keeper, uint64_t now) {
                 return;
         log_error("the supervisor cannot be killed: it is left behind");
         keeper->supervisor = 0;
+}
+
+/* There is no supervisor. Their keepers hear that, also if one that could not be killed has the connections open. */
+static void give_trees_back(struct serving *serving) {
         for (uint32_t i = 0; i < TREES_MAX; i++)
                 if (serving->peers[i].state == PEER_ATTACHED)
                         (void)shutdown(serving->peers[i].connection.fd, SHUT_RDWR);
@@ -432,6 +434,7 @@ int keeper_serve_consume_fd(const struct keeper_config *config, int socket) {
         if (r < 0)
                 return r;
         keeper_loop(keeper);
+        give_trees_back(keeper->serving);
         tracing_finish(keeper);
         return keeper->failed ? -ECHILD : 0;
 }
