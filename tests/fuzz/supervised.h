@@ -34,5 +34,11 @@ void supervised_run(struct journal *journal, int journal_fd, struct input *input
  */
 void supervised_callers(struct journal *journal, struct input *input, int *ret_listener, int *ret_listener_end);
 
+/* If set: is called when a request is received or answered. */
+extern void (*supervised_touched)(void);
+
+/* Has a request that was received no answer yet? */
+bool supervised_somebody_waits(void);
+
 /* All of them have had their answer. */
 void supervised_check_answers(void);
