@@ -31,6 +31,7 @@ const char *__asan_default_options(void) {
 }
 
 static struct journal *journal;
+static int journal_fd;
 static struct input *input;
 
 /* --- a keeper, and all around it --- */
@@ -200,35 +201,34 @@ static void run_launcher(void) {
         (void)close(listener);
 }
 
-static void run_supervisor(void) {
+static void run_supervisor(enum supervised_by by) {
         memset(journal, 0, sizeof(*journal));
-        supervised_run(journal, -1, input, SUPERVISED_BY_ODD);
+        supervised_run(journal, journal_fd, input, by);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
-        int journal_fd;
-
         (void)argc;
         (void)argv;
         supervised_init();
         check(journal_create(&journal, &journal_fd) == 0);
-        (void)close(journal_fd);
         return 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         struct input whole = { .data = data, .size = size };
         unsigned int before = processes_descriptors();
+        uint8_t how;
 
         input = &whole;
         signals = processes_begin(input);
-        switch (input_byte(input) % 4) {
+        how = input_byte(input);
+        switch (how % 4) {
         case 0:
         case 1:
                 run_keeper();
                 break;
         case 2:
-                run_supervisor();
+                run_supervisor(how & 4 ? SUPERVISED_BY_ODD_DAEMON : SUPERVISED_BY_ODD);
                 break;
         default:
                 run_launcher();

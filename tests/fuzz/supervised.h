@@ -20,6 +20,8 @@ enum supervised_by {
         SUPERVISED_BY_KEEPER, /* it hands over what it should */
         SUPERVISED_BY_ODD,    /* what the keeper says is the input's */
         SUPERVISED_BY_DAEMON, /* the journal is that of a tree of a daemon's, which has one of its own */
+        /* the same, and what the daemon's keeper says is the input's: there may be any part of the tree */
+        SUPERVISED_BY_ODD_DAEMON,
 };
 
 /*
