@@ -12,7 +12,7 @@
  *
  * Who receives. With LISTENER the tree is the daemon's, and its keeper receives nothing until the connection has ended:
  * that is the daemon's word that it does not receive any more. All processes of the daemon that hold the listener hold
- * the connection too, so it ends when the last one of them has let go.
+ * the connection too, so it ends when the last one of them has let go, or only such are left as were killed.
  */
 
 #include <stdint.h>

@@ -176,6 +176,12 @@ static void handle_message(struct keeper *keeper, const struct attach_message *m
         }
 }
 
+/* Once it is lent, only the end of the connection gives the tree back: what makes no sense is no word of that. */
+static bool is_ignored(const struct keeper *keeper, ssize_t length) {
+        return keeper->attach.state == ATTACH_LENT &&
+               (length > 0 || length == -EMSGSIZE || length == -EPROTO || length == -EMFILE);
+}
+
 void attach_handle(struct keeper *keeper) {
         while (keeper->attach.connection >= 0) {
                 struct attach_message message;
@@ -186,7 +192,7 @@ void attach_handle(struct keeper *keeper) {
                         return;
                 if (length == (ssize_t)sizeof(message))
                         handle_message(keeper, &message);
-                else
+                else if (!is_ignored(keeper, length))
                         lose(keeper);
         }
 }

@@ -60,7 +60,8 @@ static void peer_drop(struct peer *peer) {
         peer->orphaned_ns = 0;
         peer->orphan_told = false;
         peer->state = PEER_NONE;
-        /* last: its keeper may receive from then on, if the supervisor has let go too */
+        /* last: its keeper may receive from then on. A supervisor that could not be killed may still have it open */
+        (void)shutdown(peer->connection.fd, SHUT_RDWR);
         peer->connection.fd = fd_close(peer->connection.fd);
 }
 
@@ -292,7 +293,6 @@ void serve_leave_behind(struct keeper *keeper) {
 
                 if (peer->state != PEER_ATTACHED || peer->orphaned_ns > 0)
                         continue;
-                (void)shutdown(peer->connection.fd, SHUT_RDWR);
                 peer_drop(peer);
         }
 }

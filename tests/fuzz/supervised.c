@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -54,13 +55,26 @@ static struct {
         unsigned int rounds;
         bool killed; /* callers with an id that has bit 1 */
         bool is_started;
-        bool is_stopped; /* by a message: it receives and answers nothing more */
+        bool is_stopped;    /* by a message: it receives and answers nothing more */
+        bool is_supervisor; /* else the bypass, which has listener and journal */
+        bool has_start;     /* also if it came at the wrong time */
+        enum tree_part { NO_PART, JOURNAL_PART, CONNECTION_PART, ALL_PARTS } parts; /* that it has of a daemon's tree */
         uint64_t later;
         struct made_up_caller callers[CALLERS_MAX];
         unsigned int caller_count;
 } world;
 
 static int null_fd;
+
+static bool is_daemon(void) {
+        return world.by == SUPERVISED_BY_DAEMON || world.by == SUPERVISED_BY_ODD_DAEMON;
+}
+
+static bool is_odd(void) {
+        return world.by == SUPERVISED_BY_ODD || world.by == SUPERVISED_BY_ODD_DAEMON;
+}
+
+void (*supervised_touched)(void);
 
 /* --- the kernel --- */
 
@@ -102,6 +116,8 @@ static int receive(struct seccomp_notif *notif) {
         char byte;
 
         check(memcmp(notif, zeros, sizeof(zeros)) == 0);
+        /* a daemon's tree, only when it is complete */
+        check(!world.is_supervisor || !is_daemon() || (world.parts == ALL_PARTS && world.has_start));
         if (read(world.listener, &byte, 1) != 1)
                 return fail(ENOENT);
         notif->id = LATER_ID + 4 * ++world.later;
@@ -122,6 +138,12 @@ static int take_answer(const struct seccomp_notif_resp *resp) {
         return 0;
 }
 
+static bool is_pipe(int fd) {
+        struct stat status;
+
+        return fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode);
+}
+
 int __wrap_ioctl(int fd, unsigned long request, ...) {
         struct made_up_caller *caller;
         va_list arguments;
@@ -130,6 +152,11 @@ int __wrap_ioctl(int fd, unsigned long request, ...) {
         va_start(arguments, request);
         argument = va_arg(arguments, void *);
         va_end(arguments);
+        /* what stands for a listener is always a pipe */
+        if (_IOC_TYPE(request) == '!' && !is_pipe(fd))
+                return fail(ENOTTY);
+        if (supervised_touched && (request == SECCOMP_IOCTL_NOTIF_RECV || request == SECCOMP_IOCTL_NOTIF_SEND))
+                supervised_touched();
         switch (request) {
         case SECCOMP_IOCTL_NOTIF_RECV:
                 return receive(argument);
@@ -360,8 +387,28 @@ static bool serve_workers(void) {
 
 /* --- the keeper --- */
 
+/* Only with all its parts, in their order, is a daemon's tree one to receive from. */
+static enum tree_part parts_after(enum handoff_type type, int fd) {
+        if (world.parts == ALL_PARTS)
+                return ALL_PARTS;
+        switch (type) {
+        case HANDOFF_TREE_JOURNAL:
+                return fd == world.journal_fd ? JOURNAL_PART : NO_PART;
+        case HANDOFF_TREE_CONNECTION:
+                return world.parts == JOURNAL_PART && fd >= 0 ? CONNECTION_PART : world.parts;
+        case HANDOFF_LISTENER:
+                return world.parts == CONNECTION_PART && fd >= 0 ? ALL_PARTS : NO_PART;
+        default:
+                return world.parts;
+        }
+}
+
 static void say(const struct handoff_message *message, size_t size, int fd) {
-        (void)fdpass_send_dup_fd(world.keeper, message, size, NULL, 0, fd, MSG_DONTWAIT);
+        if (fdpass_send_dup_fd(world.keeper, message, size, NULL, 0, fd, MSG_DONTWAIT) < 0 || size != sizeof(*message))
+                return;
+        world.has_start = world.has_start || message->type == HANDOFF_START;
+        if (is_daemon())
+                world.parts = parts_after(message->type, fd);
 }
 
 static void tell(enum handoff_type type, uint32_t kind, uint32_t index, int fd) {
@@ -387,8 +434,7 @@ static bool serve_supervisor(void) {
                                             (ssize_t)sizeof(message)) {
                 any = true;
                 check(message.type == HANDOFF_SUPERVISOR_READY || message.type == HANDOFF_WORKER_WANTED ||
-                      message.type == HANDOFF_WORKER_DROPPED ||
-                      (message.type == HANDOFF_TREE_LEFT && world.by == SUPERVISED_BY_DAEMON));
+                      message.type == HANDOFF_WORKER_DROPPED || (message.type == HANDOFF_TREE_LEFT && is_daemon()));
                 check(message.kind < WORKER_KINDS &&
                       message.index < (message.kind == WORKER_LOADER ? LOADERS_MAX : INSPECTORS_MAX));
                 if (message.type != HANDOFF_WORKER_WANTED)
@@ -407,7 +453,7 @@ static bool serve_supervisor(void) {
 }
 
 static void start(void) {
-        if (world.by == SUPERVISED_BY_DAEMON) {
+        if (is_daemon()) {
                 tell(HANDOFF_TREE_JOURNAL, 0, 0, world.journal_fd);
                 tell(HANDOFF_TREE_CONNECTION, 0, 0, null_fd);
         }
@@ -427,6 +473,14 @@ static void equip(void) {
                         answer_of_worker((unsigned int)worker, input_number(world.input), false);
         }
         start();
+}
+
+/* Two trees with one listener would both receive, or with one journal. Returns the descriptor that goes along. */
+static int be_of_one_tree(struct handoff_message *message, int fd) {
+        if (message->type == HANDOFF_LISTENER || message->type == HANDOFF_TREE_JOURNAL ||
+            message->type == HANDOFF_TREE_CONNECTION)
+                message->index = 0;
+        return message->type == HANDOFF_TREE_JOURNAL && fd == world.listener ? world.journal_fd : fd;
 }
 
 /* What no keeper says. */
@@ -456,6 +510,8 @@ static void say_something_odd(void) {
         else if ((how >> 1) % 4 == 3)
                 fd = null_fd;
         world.is_stopped = world.is_stopped || odd.message.type == HANDOFF_STOP;
+        if (is_daemon())
+                fd = be_of_one_tree(&odd.message, fd);
         /* whatever else stood there for a listener, no supervisor could tell */
         if (odd.message.type == HANDOFF_LISTENER && fd >= 0)
                 fd = world.listener;
@@ -480,11 +536,13 @@ static void happen_next(void) {
                 end_worker(input_byte(world.input) % WORKERS);
                 break;
         case 5:
-                if (world.by == SUPERVISED_BY_ODD)
+                if (is_odd())
                         world.keeper = fd_close(world.keeper);
+                /* a daemon's ends then: what waits is for others */
+                world.is_stopped = world.is_stopped || world.by == SUPERVISED_BY_ODD_DAEMON;
                 break;
         default:
-                if (world.by == SUPERVISED_BY_ODD)
+                if (is_odd())
                         say_something_odd();
         }
 }
@@ -494,7 +552,7 @@ static bool happen_at_the_end(void) {
         world.rounds++;
         check(world.rounds < ROUND_TOO_MANY);
         idle_now_ns += ROUND_NS;
-        if (world.rounds == 1 && world.by == SUPERVISED_BY_ODD)
+        if (world.rounds == 1 && is_odd())
                 start();
         if (world.rounds == ROUND_WORKERS_END)
                 for (unsigned int i = 0; i < WORKERS; i++)
@@ -563,9 +621,15 @@ void supervised_callers(struct journal *journal, struct input *input, int *ret_l
                         add_caller(journal->requests[i].notif.id);
 }
 
-void supervised_check_answers(void) {
+bool supervised_somebody_waits(void) {
         for (unsigned int i = 0; i < world.caller_count; i++)
-                check(!waits(&world.callers[i]));
+                if (waits(&world.callers[i]))
+                        return true;
+        return false;
+}
+
+void supervised_check_answers(void) {
+        check(!supervised_somebody_waits());
 }
 
 static void read_trace(int fd) {
@@ -587,23 +651,26 @@ void supervised_run(struct journal *journal, int journal_fd, struct input *input
         world.by = by;
         world.journal_fd = journal_fd;
         world.rounds = 0;
-        world.is_started = world.is_stopped = false;
+        world.is_started = world.is_stopped = world.has_start = false;
+        world.parts = NO_PART;
         for (unsigned int i = 0; i < WORKERS; i++)
                 world.workers[i] = -1;
         check(fdpass_pair(&world.keeper, &theirs) == 0);
         check(trace_pipe(&trace, &config.trace_fd) == 0);
         check(fcntl(trace, F_SETFL, O_NONBLOCK) == 0);
-        if (by != SUPERVISED_BY_ODD)
+        if (!is_odd())
                 equip();
-        if (by == SUPERVISED_BY_DAEMON)
+        if (is_daemon())
                 memset(&of_daemon, 0, sizeof(of_daemon));
-        config.is_daemon = by == SUPERVISED_BY_DAEMON;
+        config.is_daemon = is_daemon();
+        world.is_supervisor = true;
         idle_now_ns = 1000 * 1000000000ULL;
         idle_happen = happen;
         r = supervisor_run_consume_fd(&config, config.is_daemon ? &of_daemon : journal, theirs);
         idle_happen = NULL;
+        world.is_supervisor = false;
         /* what it lacks before the start is for another one to get; the next one has all requests then */
-        check(r == 0 || by == SUPERVISED_BY_ODD);
+        check(r == 0 || is_odd());
         if (r == 0 && world.is_started && !world.is_stopped)
                 supervised_check_answers();
         read_trace(trace);

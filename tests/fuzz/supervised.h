@@ -20,6 +20,8 @@ enum supervised_by {
         SUPERVISED_BY_KEEPER, /* it hands over what it should */
         SUPERVISED_BY_ODD,    /* what the keeper says is the input's */
         SUPERVISED_BY_DAEMON, /* the journal is that of a tree of a daemon's, which has one of its own */
+        /* the same, and what the daemon's keeper says is the input's: there may be any part of the tree */
+        SUPERVISED_BY_ODD_DAEMON,
 };
 
 /*
@@ -33,6 +35,12 @@ void supervised_run(struct journal *journal, int journal_fd, struct input *input
  * request, and closed when the tree ends. Both are the caller's.
  */
 void supervised_callers(struct journal *journal, struct input *input, int *ret_listener, int *ret_listener_end);
+
+/* If set: is called when a request is received or answered. */
+extern void (*supervised_touched)(void);
+
+/* Has a request that was received no answer yet? */
+bool supervised_somebody_waits(void);
 
 /* All of them have had their answer. */
 void supervised_check_answers(void);

@@ -16,9 +16,14 @@ static void test_leader_unreadable(struct scripted *kit) {
         struct scripted_crowd crowd;
 
         scripted_set_result(alpha, ENODEV);
+        /* until all of them have been looked at */
+        alpha->hold = 1;
         crowd = scripted_start_crowd(kit, scripted_raw_headers(kit, alpha), 2, scripted_raw_small(kit, alpha, "good"),
                                      8);
         scripted_finish_all(kit, crowd.first, 2, kit->bare[0]);
+        scripted_await_begun(alpha, 1);
+        scripted_settle(kit, crowd.others, 8);
+        scripted_release(alpha);
         scripted_finish_all(kit, crowd.others, 8, ENODEV);
         CHECK_EQUAL(alpha->loads, 1);
         CHECK(scripted_loaded_from(alpha, 0, "good"));

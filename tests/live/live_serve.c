@@ -114,6 +114,8 @@ static void test_no_room(struct scripted *kit) {
         struct rlimit before, none = { .rlim_cur = 3 };
         pid_t supervisor = scripted_process(kit, "modgate-superv", 0);
 
+        /* it has all that it needs to begin */
+        CHECK_EQUAL(scripted_one(kit, scripted_call_of(scripted_module(kit, "gamma"))), 0);
         /* the second tree's are the ones from the eighth on */
         (void)scripted_calls(kit, 8 - kit->call_count, (struct scripted_call){ 0 });
         (void)scripted_calls(kit, 8, scripted_call_of(scripted_module(kit, "alpha")));
