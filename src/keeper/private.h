@@ -83,6 +83,7 @@ struct peer {
 struct serving {
         struct event_loop loop; /* of socket and peers */
         struct event_source socket;
+        bool refusal_told; /* of connections */
         bool stopping;
         uint64_t stopping_ns;
         uint64_t killed_ns;           /* the supervisor was, since all ends; or 0 */

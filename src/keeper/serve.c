@@ -172,6 +172,11 @@ static void tell_orphan(struct peer *peer, uint64_t now) {
                   "supervised service");
 }
 
+/* Of a tree that is ours only the end of the connection says that its keeper is gone, not what makes no sense. */
+static bool is_end(const struct peer *peer, ssize_t length) {
+        return length == 0 || (peer->state == PEER_ATTACHED && (length == -ECONNRESET || length == -EPIPE));
+}
+
 static void handle_peer(struct event_source *source, uint32_t events) {
         struct peer *peer = container_of(source, struct peer, connection);
 
@@ -185,9 +190,9 @@ static void handle_peer(struct event_source *source, uint32_t events) {
                         return;
                 if (length == (ssize_t)sizeof(message))
                         hear(peer, &message, &fd);
-                else if (length == 0 || peer->state == PEER_ATTACHED)
+                else if (is_end(peer, length))
                         lose(peer);
-                else
+                else if (peer->state != PEER_ATTACHED)
                         refuse(peer, ATTACH_NONSENSE);
         }
 }
@@ -207,11 +212,14 @@ static struct peer *free_peer(struct serving *serving) {
         return NULL;
 }
 
-static void refuse_connection(int fd, enum attach_refusal refusal) {
+static void refuse_connection(struct serving *serving, int fd, enum attach_refusal refusal) {
         struct peer nobody = { .connection.fd = fd };
 
-        log_error("a connection is refused: %s",
-                  refusal == ATTACH_FULL ? "there are too many trees" : "it is not root's");
+        /* its keeper tries again and again */
+        if (!serving->refusal_told)
+                log_error("a connection is refused: %s",
+                          refusal == ATTACH_FULL ? "there are too many trees" : "it is not root's");
+        serving->refusal_told = true;
         (void)answer(&nobody, ATTACH_REFUSED, refusal);
 }
 
@@ -225,9 +233,10 @@ static void handle_socket(struct event_source *source, uint32_t events) {
                 return;
         peer = free_peer(serving);
         if (!is_root(fd) || !peer) {
-                refuse_connection(fd, peer ? ATTACH_NOT_ROOT : ATTACH_FULL);
+                refuse_connection(serving, fd, peer ? ATTACH_NOT_ROOT : ATTACH_FULL);
                 return;
         }
+        serving->refusal_told = false;
         peer->connection.fd = fd_steal(&fd);
         peer->state = PEER_NEW;
         peer->since_ns = journal_now_ns();
@@ -285,7 +294,7 @@ void serve_tree_left(struct keeper *keeper, uint32_t index) {
 /*
  * As long as it is there its connections are open, whatever becomes of us: nobody would hear that we have ended. So the
  * keepers take their trees back now, and bring them to whoever serves then. What was killed receives nothing more. An
- * orphan has nobody who would take it.
+ * orphan has nobody who would take it, and stays.
  */
 void serve_leave_behind(struct keeper *keeper) {
         for (uint32_t i = 0; keeper->serving && i < TREES_MAX; i++) {
@@ -317,7 +326,6 @@ void serve_stop(struct keeper *keeper) {
                 return;
         serving->stopping = true;
         serving->stopping_ns = journal_now_ns();
-        tell_lost_orphans(serving);
         service_tell("STOPPING=1");
         /* who comes now comes to the next daemon */
         event_remove(&serving->loop, &serving->socket);
@@ -332,7 +340,7 @@ static void feed_watchdog(struct serving *serving, uint64_t now) {
         service_tell("WATCHDOG=1");
 }
 
-/* Its trees are not ours any more once it is dead, and their keepers hear that as the end of their connections. */
+/* Its trees are not ours any more once it is dead. What was killed receives nothing more. */
 static void end_supervisor(struct keeper *keeper, uint64_t now) {
         struct serving *serving = keeper->serving;
 
@@ -345,7 +353,13 @@ static void end_supervisor(struct keeper *keeper, uint64_t now) {
                 return;
         log_error("the supervisor cannot be killed: it is left behind");
         keeper->supervisor = 0;
-        serve_leave_behind(keeper);
+}
+
+/* There is no supervisor. Their keepers hear that, also if one that could not be killed has the connections open. */
+static void give_trees_back(struct serving *serving) {
+        for (uint32_t i = 0; i < TREES_MAX; i++)
+                if (serving->peers[i].state == PEER_ATTACHED)
+                        (void)shutdown(serving->peers[i].connection.fd, SHUT_RDWR);
 }
 
 /* A supervisor that hangs is killed by supervisor_check(), so as long as this runs there is one. */
@@ -443,6 +457,8 @@ int keeper_serve_consume_fd(const struct keeper_config *config, int socket) {
         if (r < 0)
                 return r;
         keeper_loop(keeper);
+        tell_lost_orphans(keeper->serving);
+        give_trees_back(keeper->serving);
         tracing_finish(keeper);
         return keeper->failed ? -ECHILD : 0;
 }

@@ -141,7 +141,9 @@ void supervisor_replace(struct keeper *keeper) {
         /* they may hold answers to questions that nobody knows any more */
         inspectors_drop(keeper);
         serve_begin_anew(keeper);
-        if (!keeper->announced || keeper_tree_has_ended(keeper))
+        if (!keeper->announced)
+                keeper->failed = true;
+        if (keeper->failed || keeper_tree_has_ended(keeper))
                 keeper->ended = true;
         if (keeper->ended)
                 return;

@@ -94,8 +94,10 @@ static struct {
         pid_t supervisor;  /* the last one that was spoken to */
         unsigned int room; /* so many messages until its socket is full */
         struct handoff_message last;
-        uint64_t complete[TREES_MAX]; /* the tree that it has had, by the time that its peer came */
-        bool left[TREES_MAX];         /* it has said so just now */
+        uint64_t complete[TREES_MAX];        /* the tree that it has had, by the time that its peer came */
+        bool left[TREES_MAX];                /* it has said so just now */
+        bool was_left_behind[PROCESSES_MAX]; /* a supervisor that was killed, and is there */
+        bool is_left_behind;                 /* one more, just now */
 } world;
 
 /* --- what the keeper calls --- */
@@ -483,6 +485,8 @@ static void check_known(struct made_up_peer *peer, const struct peer *known) {
         };
 
         check(peer->expected != EXPECTED_GONE && known->state == states[peer->expected]);
+        /* what one had that does not end, others get only from an orphan */
+        check(known->state != PEER_ATTACHED || !world.is_left_behind || known->orphaned_ns > 0);
         check(known->state == PEER_ATTACHED || idle_now_ns - known->since_ns < SILENT_LIMIT_NS);
         check((known->journal != NULL) == (known->journal_fd >= 0));
         check((known->state == PEER_ATTACHED) == (known->listener >= 0));
@@ -497,8 +501,8 @@ static void check_known(struct made_up_peer *peer, const struct peer *known) {
 }
 
 static void check_unknown(struct made_up_peer *peer) {
-        /* only the supervisor leaves a tree; whoever does not attach one is heard for a limited time */
-        check(peer->expected != EXPECTED_ATTACHED || world.left[peer->index]);
+        /* only the supervisor leaves a tree, or is left; whoever does not attach one is heard for a limited time */
+        check(peer->expected != EXPECTED_ATTACHED || world.left[peer->index] || world.is_left_behind);
         peer->expected = EXPECTED_GONE;
         if (peer->socket < 0)
                 return;
@@ -506,9 +510,22 @@ static void check_unknown(struct made_up_peer *peer) {
         peer->socket = fd_close(peer->socket);
 }
 
+static void look_who_is_left_behind(void) {
+        world.is_left_behind = false;
+        for (unsigned int i = 0; i < process_count; i++) {
+                const struct process *process = &processes[i];
+                bool is_current = world.keeper->supervisor > 0 && process == process_of(world.keeper->supervisor);
+
+                if (process->is_stuck && process->is_killed && process->state == PROCESS_RUNS && !is_current &&
+                    !world.was_left_behind[i])
+                        world.is_left_behind = world.was_left_behind[i] = true;
+        }
+}
+
 static void check_peers(void) {
         unsigned int known_count = 0;
 
+        look_who_is_left_behind();
         for (unsigned int i = 0; i < world.accepted_count; i++) {
                 const struct peer *known = known_as(&peers[i]);
 

@@ -76,6 +76,7 @@ int __wrap_kill(pid_t pid, int number) {
         struct process *process = process_of(pid);
 
         check(number == SIGKILL && process->state != PROCESS_REAPED);
+        process->is_killed = true;
         if (!process->is_stuck)
                 process_end(process);
         return 0;

@@ -22,7 +22,8 @@ enum process_state {
 struct process {
         enum process_state state;
         bool is_stuck; /* SIGKILL does not end it */
-        int socket;    /* its end; -1: it has closed it */
+        bool is_killed;
+        int socket; /* its end; -1: it has closed it */
 };
 
 /* In the order of their forks. */
