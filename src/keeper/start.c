@@ -232,8 +232,9 @@ int keeper_start(const struct keeper_config *config, int *ret_socket) {
 int keeper_give_listener_dup_fd(int socket, int listener_fd) {
         int r = keeper_tell(socket, HANDOFF_LISTENER, listener_fd);
 
-        if (r == 0)
-                r = hear(socket, HANDOFF_LISTENER_TAKEN);
+        if (r < 0)
+                return r;
+        r = hear(socket, HANDOFF_LISTENER_TAKEN);
         if (r == 0)
                 return 0;
         /* It may say so just now. From here on it cannot, and knows that somebody else has the listener. */
