@@ -328,6 +328,12 @@ void loader_ready(struct pool *pool, struct worker *worker) {
         }
 }
 
+void loads_forget(struct supervisor *supervisor) {
+        for (uint32_t i = 0; i < JOURNAL_LOADS; i++)
+                if (supervisor->loads[i].used)
+                        supervisor->loads[i].file_fd = fd_close(supervisor->loads[i].file_fd);
+}
+
 bool loads_in_flight(const struct supervisor *supervisor) {
         for (uint32_t i = 0; i < JOURNAL_LOADS; i++)
                 if (supervisor->loads[i].used && supervisor->loads[i].loader)

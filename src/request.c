@@ -32,15 +32,19 @@ struct journal_module *request_counters(const struct request *request) {
         return request->module == NO_MODULE ? &nobody : &request->tree->journal->modules[request->module];
 }
 
-/* The counterpart of request_begin(), for one that is not in the table. */
-static void request_end(struct supervisor *supervisor, struct request *request) {
-        inspect_cancel(supervisor, request);
-        list_remove(&request->by_thread);
+void request_forget(struct request *request) {
         request->memory_fd = fd_close(request->memory_fd);
         free(request->path);
         request->path = NULL;
         request->state = REQUEST_NONE;
         request->slot = NULL;
+}
+
+/* The counterpart of request_begin(), for one that is not in the table. */
+static void request_end(struct supervisor *supervisor, struct request *request) {
+        inspect_cancel(supervisor, request);
+        list_remove(&request->by_thread);
+        request_forget(request);
 }
 
 /* A module that is there because this very call has loaded it does not "exist" for its caller. */

@@ -272,6 +272,7 @@ static void supervisor_deinit(struct supervisor *supervisor) {
         remember_deinit(supervisor);
         missed_deinit(supervisor);
         list_for_each_safe(node, after, &supervisor->trees) tree_remove(tree_of(node));
+        loads_forget(supervisor);
         tracing_deinit(supervisor);
         event_loop_deinit(&supervisor->loop);
         caller_self_deinit(&supervisor->self);

@@ -226,6 +226,9 @@ struct journal_module *request_counters(const struct request *request);
 void request_answer(struct supervisor *supervisor, struct request *request, int error);
 void request_continue(struct supervisor *supervisor, struct request *request, enum continue_reason reason);
 
+/* Closes what it holds, and leaves its slot to whoever comes next. For the end of this process. */
+void request_forget(struct request *request);
+
 /* Gives up a request whose requester has gone, and that is no longer in the table. */
 void request_release(struct supervisor *supervisor, struct request *request);
 
@@ -384,6 +387,9 @@ void load_lost(struct supervisor *supervisor, struct load *load);
 
 /* A loader has something to say. */
 void loader_ready(struct pool *pool, struct worker *worker);
+
+/* Closes what those hold that nobody has begun, for the end of this process. */
+void loads_forget(struct supervisor *supervisor);
 
 /* Does any loader still work? */
 bool loads_in_flight(const struct supervisor *supervisor);

@@ -129,6 +129,9 @@ void tree_be_deaf(struct tree *tree) {
 
 void tree_remove(struct tree *tree) {
         tree_be_deaf(tree);
+        for (uint32_t i = 0; i < JOURNAL_REQUESTS; i++)
+                if (tree->requests[i].state != REQUEST_NONE)
+                        request_forget(&tree->requests[i]);
         notify_deinit(&tree->notify);
         if (tree->journal != tree->supervisor->journal)
                 (void)munmap(tree->journal, sizeof(*tree->journal));
