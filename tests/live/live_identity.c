@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "file_times.h"
+#include "journal.h"
 #include "scripted.h"
 
 #define OF_EACH 4U
@@ -296,10 +297,14 @@ static bool becomes_beta(const struct scripted_module *alpha, const struct scrip
         return look_alike(&before, &after);
 }
 
+/* For so long it is tried. A slow machine never is that fast. */
+#define TICK_TRIES_NS (20 * 1000000000ULL)
+
 static int call_until_moved(void *context) {
         struct scripted *kit = context;
+        uint64_t end_ns = journal_now_ns() + TICK_TRIES_NS;
 
-        for (unsigned int i = 0; i < 2000; i++)
+        while (journal_now_ns() < end_ns)
                 if (becomes_beta(scripted_module(kit, "alpha"), scripted_module(kit, "beta")))
                         return 0;
         return ETIME;
