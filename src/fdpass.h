@@ -8,6 +8,8 @@
  * is an error, and its descriptors are closed.
  */
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -29,3 +31,8 @@ int fdpass_send_dup_fd(int socket, const void *head, size_t head_size, const voi
  * `flags`: MSG_DONTWAIT, MSG_PEEK (a peeked descriptor would be duplicated: pass NULL) or 0.
  */
 ssize_t fdpass_receive(int socket, void *buffer, size_t size, int *ret_fd, int flags);
+
+/* Does what fdpass_receive() has returned mean that the other side has gone? All else is about one message, or us. */
+static inline bool fdpass_is_end(ssize_t length) {
+        return length == 0 || length == -EPIPE || length == -ECONNRESET;
+}

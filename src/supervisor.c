@@ -223,7 +223,7 @@ static void handle_keeper(struct event_source *source, uint32_t events) {
 
                 if (length == -EAGAIN)
                         return;
-                if (length == 0 || length == -EPIPE || length == -ECONNRESET) {
+                if (fdpass_is_end(length)) {
                         lose_keeper(supervisor);
                         return;
                 }

@@ -176,12 +176,6 @@ static void handle_message(struct keeper *keeper, const struct attach_message *m
         }
 }
 
-/* Once it is lent, only the end of the connection gives the tree back: what makes no sense is no word of that. */
-static bool is_ignored(const struct keeper *keeper, ssize_t length) {
-        return keeper->attach.state == ATTACH_LENT &&
-               (length > 0 || length == -EMSGSIZE || length == -EPROTO || length == -EMFILE);
-}
-
 void attach_handle(struct keeper *keeper) {
         while (keeper->attach.connection >= 0) {
                 struct attach_message message;
@@ -192,8 +186,10 @@ void attach_handle(struct keeper *keeper) {
                         return;
                 if (length == (ssize_t)sizeof(message))
                         handle_message(keeper, &message);
-                else if (!is_ignored(keeper, length))
+                else if (fdpass_is_end(length) || keeper->attach.state != ATTACH_LENT)
                         lose(keeper);
+                else if (length < 0)
+                        return; /* only the end gives a lent tree back; it is looked at again in the next round */
         }
 }
 

@@ -172,11 +172,6 @@ static void tell_orphan(struct peer *peer, uint64_t now) {
                   "supervised service");
 }
 
-/* Of a tree that is ours only the end of the connection says that its keeper is gone, not what makes no sense. */
-static bool is_end(const struct peer *peer, ssize_t length) {
-        return length == 0 || (peer->state == PEER_ATTACHED && (length == -ECONNRESET || length == -EPIPE));
-}
-
 static void handle_peer(struct event_source *source, uint32_t events) {
         struct peer *peer = container_of(source, struct peer, connection);
 
@@ -190,7 +185,7 @@ static void handle_peer(struct event_source *source, uint32_t events) {
                         return;
                 if (length == (ssize_t)sizeof(message))
                         hear(peer, &message, &fd);
-                else if (is_end(peer, length))
+                else if (fdpass_is_end(length))
                         lose(peer);
                 else if (peer->state != PEER_ATTACHED)
                         refuse(peer, ATTACH_NONSENSE);

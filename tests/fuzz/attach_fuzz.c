@@ -337,20 +337,13 @@ static bool happen(void) {
 }
 
 static void keeper_begin(int theirs, int signals) {
-        static char path[] = ATTACH_SOCKET;
+        static const struct keeper_config config = { .attach = ATTACH_SOCKET };
 
-        memset(&keeper, 0, sizeof(keeper));
         memset(journal, 0, sizeof(*journal));
-        keeper.config.attach = path;
+        processes_keeper(&keeper, &config, theirs);
         keeper.journal = journal;
         keeper.journal_fd = journal_fd;
-        keeper.launcher = theirs;
         keeper.signals = signals;
-        keeper.listener = keeper.supervisor_socket = keeper.trace.fd = keeper.notify.listener = -1;
-        keeper.uevents = keeper.attach.connection = -1;
-        for (enum worker_kind kind = 0; kind < WORKER_KINDS; kind++)
-                for (uint32_t i = 0; i < LOADERS_MAX; i++)
-                        keeper.workers[kind][i].socket = -1;
 }
 
 static void run_keeper(int signals) {
@@ -378,6 +371,7 @@ static void run_keeper(int signals) {
         daemon_leave();
         supervised_touched = NULL;
         happen_at_the_end();
+        free((char *)keeper.config.attach);
         (void)fd_close(keeper.listener);
         (void)fd_close(theirs);
         (void)fd_close(listener);

@@ -143,22 +143,17 @@ static bool happen(void) {
 }
 
 static void run_keeper(void) {
+        static const struct keeper_config config = { .kernel = NULL };
         int theirs;
 
-        memset(&keeper, 0, sizeof(keeper));
         memset(journal, 0, sizeof(*journal));
         rounds = 0;
         check(processes_pair(&launcher, &theirs) == 0);
         supervised_callers(journal, input, &listener, &listener_end);
+        processes_keeper(&keeper, &config, theirs);
         keeper.journal = journal;
-        keeper.launcher = theirs;
         keeper.signals = signals;
-        keeper.listener = keeper.supervisor_socket = keeper.trace.fd = keeper.notify.listener = -1;
-        keeper.journal_fd = keeper.attach.connection = -1;
         keeper.uevents = input_byte(input) & 1 ? eventfd(0, EFD_CLOEXEC) : -1;
-        for (enum worker_kind kind = 0; kind < WORKER_KINDS; kind++)
-                for (uint32_t i = 0; i < LOADERS_MAX; i++)
-                        keeper.workers[kind][i].socket = -1;
         idle_now_ns = 1000 * 1000000000ULL;
         idle_happen = happen;
         if (worker_fork(&keeper, WORKER_LOADER, 0) == 0 && supervisor_start(&keeper) == 0)

@@ -119,6 +119,14 @@ void processes_finish(void) {
         last_end = fd_close(last_end);
 }
 
+void processes_keeper(struct keeper *keeper, const struct keeper_config *config, int launcher) {
+        struct keeper *made = keeper_new(config, launcher);
+
+        check(made != NULL);
+        *keeper = *made;
+        free(made);
+}
+
 static int fd_of(uint8_t what, int listener, int other) {
         return what % 4 == 1 ? listener : (what % 4 == 2 ? other : -1);
 }

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "input.h"
+#include "keeper/private.h"
 
 #define PROCESSES_MAX 512
 
@@ -43,6 +44,9 @@ struct process *process_of(pid_t pid);
 
 /* The keeper has a signal to read. */
 void processes_signal(uint32_t number);
+
+/* As keeper_new(), into `keeper`. Strings of the config are the caller's to free(). */
+void processes_keeper(struct keeper *keeper, const struct keeper_config *config, int launcher);
 
 /* As fdpass_pair(), but no process is to get an end of it. */
 int processes_pair(int *ret_a, int *ret_b);
