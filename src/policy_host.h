@@ -15,6 +15,8 @@ struct policy_host_module {
         struct policy_module module;
         struct policy_module *dependencies; /* hard ones, those of theirs included, in the order of their loads */
         size_t dependency_count;
+        struct policy_module *dependents; /* once policy_host_look_at_dependents() has looked */
+        size_t dependent_count;
         bool there;       /* it has a file, or is built in; if not, all else is empty but its name */
         bool built_in;    /* there is nothing to load */
         bool live;        /* now */
@@ -28,6 +30,14 @@ struct policy_host_module {
  */
 int policy_host_look(struct kmod_ctx *kmod, struct kmod_module *module, bool with_aliases,
                      struct policy_host_module *ret);
+
+/*
+ * Looks for the modules that need this one, which takes longer than all else (policy_wants_dependents()): it reads all of
+ * modules.dep, and the files of those that it finds, if `with_aliases`. `with_blacklisted`: also those that are
+ * blacklisted. Returns 0 or negative errno.
+ */
+int policy_host_look_at_dependents(struct kmod_ctx *kmod, struct policy_host_module *module, bool with_aliases,
+                                   bool with_blacklisted);
 
 /* Frees all it has; also of zeros. */
 void policy_host_deinit(struct policy_host_module *module);

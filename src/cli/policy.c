@@ -68,6 +68,19 @@ static void print_names(const char *title, const struct policy_module *modules, 
         (void)putchar('\n');
 }
 
+static void print_soft_dependency(const struct question *question, struct kmod_module *kmod_module, const char *when) {
+        struct policy_host_module module = { 0 };
+        int r = policy_host_look(question->kmod, kmod_module, policy_profile_uses_aliases(question->profile), &module);
+
+        if (r < 0)
+                log_error("cannot look at the module %s: %s; does modinfo show it?", kmod_module_get_name(kmod_module),
+                          strerror(-r));
+        else if (module.there)
+                (void)printf("  soft dependency%s: %s%s\n", when, module.module.name,
+                             policy_denies(question->profile, &module.module) ? " (denied: left out)" : "");
+        policy_host_deinit(&module);
+}
+
 /* Those that would be loaded too, where they can be. */
 static void print_soft_dependencies(const struct question *question, struct kmod_module *module) {
         struct kmod_list *lists[2] = { NULL }, *item;
@@ -77,16 +90,8 @@ static void print_soft_dependencies(const struct question *question, struct kmod
         for (size_t i = 0; i < 2; i++) {
                 kmod_list_foreach(item, lists[i]) {
                         struct kmod_module *soft = kmod_module_get_module(item);
-                        struct policy_host_module looked = { 0 };
-                        int r = policy_host_look(question->kmod, soft, policy_profile_uses_aliases(question->profile),
-                                                 &looked);
 
-                        if (r == 0 && looked.there)
-                                (void)printf("  %s: %s%s\n", i == 0 ? "soft dependency" : "soft dependency, afterwards",
-                                             looked.module.name,
-                                             policy_denies(question->profile, &looked.module) ? " (denied: left out)"
-                                                                                              : "");
-                        policy_host_deinit(&looked);
+                        print_soft_dependency(question, soft, i == 0 ? "" : ", afterwards");
                         kmod_module_unref(soft);
                 }
                 (void)kmod_module_unref_list(lists[i]);
@@ -109,38 +114,55 @@ static void print_verdict(const struct policy_verdict *verdict, const struct pol
                 (void)printf("  because: %s (by default)\n", verdict->reason);
 }
 
+/* Returns 0 or negative errno: what the host has cannot be seen. */
+static int decide(const struct question *question, struct policy_host_module *module, struct policy_verdict *ret) {
+        struct policy_request request = {
+                .module = module->module,
+                .dependencies = module->dependencies,
+                .dependency_count = module->dependency_count,
+                .parameters = question->parameters,
+                .parameter_length = strlen(question->parameters),
+                .caller = { .root = true, .capable = true },
+                .blacklisted = module->blacklisted,
+                .live = module->live || module->built_in,
+        };
+        int r = 0;
+
+        *ret = policy_decide(question->profile, &request);
+        if (policy_wants_dependents(ret)) {
+                r = policy_host_look_at_dependents(question->kmod, module,
+                                                   policy_profile_uses_aliases(question->profile),
+                                                   !policy_profile_respects_blacklist(question->profile));
+                request.dependents = module->dependents;
+                request.dependent_count = module->dependent_count;
+                *ret = policy_decide(question->profile, &request);
+        }
+        return r;
+}
+
 /* Returns the exit status. */
 static int explain_module(const struct question *question, struct kmod_module *kmod_module) {
         struct policy_host_module module = { 0 };
-        struct policy_request request = {
-                .parameters = question->parameters,
-                .parameter_length = strlen(question->parameters),
-                .caller.root = true,
-                .caller.capable = true,
-        };
         struct policy_verdict verdict;
+        bool good = false;
         int r;
 
         r = policy_host_look(question->kmod, kmod_module, policy_profile_uses_aliases(question->profile), &module);
+        if (r == 0)
+                r = decide(question, &module, &verdict);
         if (r < 0) {
-                log_error("cannot look at the module %s: %s; is its file in order (modinfo)?",
+                log_error("cannot look at the module %s: %s; does modinfo show it, and those that need it?",
                           kmod_module_get_name(kmod_module), strerror(-r));
-                return EXIT_FAILURE;
+        } else {
+                print_verdict(&verdict, &module);
+                good = verdict.error == EEXIST || (verdict.error == 0 && module.there);
         }
-        request.module = module.module;
-        request.dependencies = module.dependencies;
-        request.dependency_count = module.dependency_count;
-        request.blacklisted = module.blacklisted;
-        request.live = module.live || module.built_in;
-        verdict = policy_decide(question->profile, &request);
-        print_verdict(&verdict, &module);
-        if (verdict.error == 0 && module.there) {
+        if (r == 0 && verdict.error == 0 && module.there) {
                 print_names("with", module.dependencies, module.dependency_count);
                 print_soft_dependencies(question, kmod_module);
         }
-        r = (verdict.error == 0 && module.there) || verdict.error == EEXIST;
         policy_host_deinit(&module);
-        return r ? EXIT_SUCCESS : EXIT_FAILURE;
+        return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /* Modules of that name or alias; of none, the name alone. */
@@ -178,30 +200,29 @@ static int explain_all(const struct question *question, const char *word) {
 }
 
 /* As modprobe does it: a value with blanks gets quotes. */
-static void append_parameter(char *text, const char *word) {
+static void write_parameter(FILE *file, const char *word) {
         const char *equals = strchr(word, '=');
-        bool quotes = equals && strpbrk(equals, " \t") && !strchr(equals, '"');
-        size_t name_length = equals ? (size_t)(equals + 1 - word) : strlen(word);
 
-        (void)strncat(text, word, name_length);
-        (void)strcat(text, quotes ? "\"" : "");
-        (void)strcat(text, word + name_length);
-        (void)strcat(text, quotes ? "\"" : "");
+        if (equals && strpbrk(equals, " \t") && !strchr(equals, '"'))
+                (void)fprintf(file, "%.*s\"%s\"", (int)(equals + 1 - word), word, equals + 1);
+        else
+                (void)fputs(word, file);
 }
 
 /* The parameters as one string, to be freed; NULL: no memory. */
 static char *join(char **words, int count) {
-        size_t size = 1;
-        char *text;
+        char *text = NULL;
+        size_t size;
+        FILE *file = open_memstream(&text, &size);
 
-        for (int i = 0; i < count; i++)
-                size += strlen(words[i]) + sizeof("\"\" ");
-        text = calloc(1, size);
-        for (int i = 0; text && i < count; i++) {
-                append_parameter(text, words[i]);
-                (void)strcat(text, i + 1 < count ? " " : "");
+        for (int i = 0; file && i < count; i++) {
+                write_parameter(file, words[i]);
+                (void)fputc(' ', file);
         }
-        return text;
+        if (file && fclose(file) == 0)
+                return text;
+        free(text);
+        return NULL;
 }
 
 static int explain(const struct arguments *arguments, char **words, int count) {

@@ -96,9 +96,39 @@ static struct policy_verdict refuse_parameter(const struct policy_profile *profi
                             printed_length(wanted->value_length), wanted->value);
 }
 
+/* Why a module may be had. */
+struct permission {
+        const struct policy_entry *entry; /* NULL: it may not */
+        const char *dependent;            /* NULL, or the module of the entry, which needs it */
+};
+
+static struct permission find_permission(const struct policy_profile *profile, const struct policy_request *request) {
+        struct permission permission = { .entry = find(&profile->allow, &request->module) };
+
+        for (size_t i = 0; !permission.entry && i < request->dependent_count; i++) {
+                const struct policy_module *dependent = &request->dependents[i];
+
+                if (find(&profile->deny, dependent))
+                        continue;
+                permission.entry = find(&profile->allow, dependent);
+                permission.dependent = dependent->name;
+        }
+        return permission;
+}
+
+static struct policy_verdict permit(int error, enum policy_rule rule, const struct permission *permission,
+                                    const char *what) {
+        const struct policy_entry *entry = permission->entry;
+
+        if (permission->dependent)
+                return verdict_make(error, rule, entry->place, "%s%.55s needs it, and allow=%.120s", what,
+                                    permission->dependent, entry->word);
+        return verdict_make(error, rule, entry->place, "%sallow=%.150s", what, entry->word);
+}
+
 static struct policy_verdict decide_parameters(const struct policy_profile *profile,
                                                const struct policy_request *request,
-                                               const struct policy_entry *allowed) {
+                                               const struct permission *permission) {
         const char *text = request->parameters;
         size_t length = request->parameter_length;
         const struct policy_parameter *near;
@@ -108,20 +138,20 @@ static struct policy_verdict decide_parameters(const struct policy_profile *prof
         while (length > 0 && parameters_next(&text, &length, &parameter))
                 if (!is_parameter_allowed(profile, &request->module, &parameter, &near))
                         return refuse_parameter(profile, near, &parameter);
-        return verdict_make(0, POLICY_RULE_ALLOW, allowed->place, "allow=%.150s", allowed->word);
+        return permit(0, POLICY_RULE_ALLOW, permission, "");
 }
 
-/* What is decided by name. Returns 0 and the allow= that holds, else the verdict is complete. */
+/* What is decided by name. Returns 0 and why it is allowed, else the verdict is complete. */
 static int decide_module(const struct policy_profile *profile, const struct policy_request *request,
-                         const struct policy_entry **ret_allowed, struct policy_verdict *ret) {
+                         struct permission *ret_permission, struct policy_verdict *ret) {
         const struct policy_entry *entry = find(&profile->deny, &request->module);
 
         if (entry) {
                 *ret = verdict_make(EPERM, POLICY_RULE_DENY, entry->place, "deny=%.150s", entry->word);
                 return -EPERM;
         }
-        *ret_allowed = find(&profile->allow, &request->module);
-        if (!*ret_allowed) {
+        *ret_permission = find_permission(profile, request);
+        if (!ret_permission->entry) {
                 *ret = verdict_make(EPERM, POLICY_RULE_ALLOW, profile->place, "no allow= names it");
                 return -EPERM;
         }
@@ -158,7 +188,7 @@ static int decide_caller(const struct policy_profile *profile, const struct poli
 }
 
 struct policy_verdict policy_decide(const struct policy_profile *profile, const struct policy_request *request) {
-        const struct policy_entry *allowed = NULL;
+        struct permission permission;
         struct policy_verdict verdict;
 
         if (!profile)
@@ -168,16 +198,23 @@ struct policy_verdict policy_decide(const struct policy_profile *profile, const 
         if (request->live && profile->settings[POLICY_LIVE].value == POLICY_LIVE_TELL)
                 return verdict_make(EEXIST, POLICY_RULE_LIVE, profile->settings[POLICY_LIVE].place,
                                     "it is live (live=tell)");
-        if (decide_module(profile, request, &allowed, &verdict) < 0)
+        if (decide_module(profile, request, &permission, &verdict) < 0)
                 return verdict;
-        if (request->blacklisted && profile->settings[POLICY_BLACKLIST].value == POLICY_BLACKLIST_RESPECT)
+        if (request->blacklisted && policy_profile_respects_blacklist(profile))
                 return verdict_make(EPERM, POLICY_RULE_BLACKLIST, profile->settings[POLICY_BLACKLIST].place,
                                     "the host's modprobe.d has it on its blacklist (blacklist=respect)");
         /* as the kernel does, which looks at no parameter of a module that is live */
         if (request->live)
-                return verdict_make(EEXIST, POLICY_RULE_LIVE, allowed->place, "it is live, and allow=%.150s",
-                                    allowed->word);
-        return decide_parameters(profile, request, allowed);
+                return permit(EEXIST, POLICY_RULE_LIVE, &permission, "it is live, and ");
+        return decide_parameters(profile, request, &permission);
+}
+
+bool policy_wants_dependents(const struct policy_verdict *verdict) {
+        return verdict->rule == POLICY_RULE_ALLOW && verdict->error == EPERM;
+}
+
+bool policy_profile_respects_blacklist(const struct policy_profile *profile) {
+        return !profile || profile->settings[POLICY_BLACKLIST].value == POLICY_BLACKLIST_RESPECT;
 }
 
 bool policy_denies(const struct policy_profile *profile, const struct policy_module *module) {

@@ -95,6 +95,8 @@ struct policy_request {
         struct policy_module module;
         const struct policy_module *dependencies; /* all that would be loaded with it; soft ones: policy_denies() */
         size_t dependency_count;
+        const struct policy_module *dependents; /* that would load it: see policy_wants_dependents() */
+        size_t dependent_count;
         const char *parameters;  /* need not be terminated */
         size_t parameter_length; /* bytes */
         struct policy_caller caller;
@@ -131,6 +133,17 @@ struct policy_verdict {
  * caller of this function if the verdict is to load it, and EPERM, as for any other, if not.
  */
 struct policy_verdict policy_decide(const struct policy_profile *profile, const struct policy_request *request);
+
+/*
+ * Could this verdict be another one with the request's dependents known? They cost more to find than all else, and only
+ * matter if nothing else decides: who may have a module may have all that it needs, and a container's own modprobe asks
+ * for these first, one by one. Dependents are the host's modules that have it among their dependencies; those that are
+ * blacklisted are left out, if that is respected.
+ */
+bool policy_wants_dependents(const struct policy_verdict *verdict);
+
+/* Does the profile respect the blacklist? NULL: yes. */
+bool policy_profile_respects_blacklist(const struct policy_profile *profile);
 
 /*
  * Is this module denied explicitly? For soft dependencies: those that are denied are left out, and the module is loaded

@@ -190,6 +190,41 @@ static void dependencies(void **state) {
         assert_true(policy_denies(NULL, &modules[0]));
 }
 
+/* A container's own modprobe asks for them first. */
+static void dependents(void **state) {
+        static const char *const aliases[] = { "net-pf-2" };
+        struct policy_module modules[] = { { .name = "ebtables" },
+                                           { .name = "ip_tables", .aliases = aliases, .alias_count = 1 } };
+        struct policy_request request = request_for("x_tables");
+        _cleanup_policy_ struct policy *policy = parse("[p]\nallow=ip_tables\ndeny=ip6*\n[q]\nblacklist=ignore\n");
+        struct policy_verdict verdict = ask(policy, &request);
+
+        (void)state;
+        assert_true(policy_wants_dependents(&verdict));
+        request.dependents = modules;
+        request.dependent_count = COUNT(modules);
+        verdict = ask(policy, &request);
+        assert_false(policy_wants_dependents(&verdict));
+        assert_string_equal(verdict.reason, "ip_tables needs it, and allow=ip_tables");
+        check_verdict("[p]\nallow=ip_tables\n", &request, 0, POLICY_RULE_ALLOW, 2);
+        check_verdict("[p]\nallow=alias:net-pf-*\n", &request, 0, POLICY_RULE_ALLOW, 2);
+        check_verdict("[p]\nallow=ip_tables\ndeny=x_*\n", &request, EPERM, POLICY_RULE_DENY, 3);
+        check_verdict("[p]\nallow=*_tables\ndeny=ip_tables\n", &request, 0, POLICY_RULE_ALLOW, 2);
+        check_verdict("[p]\nallow=ip_tables\ndeny=ip_tables\n", &request, EPERM, POLICY_RULE_ALLOW, 1);
+        check_verdict("[p]\nallow=iptable_nat\n", &request, EPERM, POLICY_RULE_ALLOW, 1);
+        /* not its parameters */
+        request.parameters = "a=1";
+        request.parameter_length = 3;
+        check_verdict("[p]\nallow=ip_tables\nparameters=ip_tables a=1\n", &request, EPERM, POLICY_RULE_PARAMETERS, 1);
+        /* a module that is denied wants nothing more to be known */
+        request = request_for("ip6_tables");
+        verdict = ask(policy, &request);
+        assert_false(policy_wants_dependents(&verdict));
+        assert_true(policy_profile_respects_blacklist(policy_find(policy, "p")));
+        assert_true(policy_profile_respects_blacklist(NULL));
+        assert_false(policy_profile_respects_blacklist(policy_find(policy, "q")));
+}
+
 static void check_parameters(const char *allowed, const char *wanted, bool is_allowed) {
         char text[256];
         struct policy_request request = request_for("m");
@@ -600,15 +635,25 @@ static void each_file_begins_anew(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(names),       cmocka_unit_test(deny),
-                cmocka_unit_test(aliases),     cmocka_unit_test(dependencies),
-                cmocka_unit_test(parameters),  cmocka_unit_test(hostile_parameters_are_not_printed),
-                cmocka_unit_test(caller),      cmocka_unit_test(live),
-                cmocka_unit_test(blacklist),   cmocka_unit_test(rate),
-                cmocka_unit_test(limiter),     cmocka_unit_test(default_rate),
-                cmocka_unit_test(profiles),    cmocka_unit_test(layout),
-                cmocka_unit_test(errors),      cmocka_unit_test(same_value_twice),
-                cmocka_unit_test(many_errors), cmocka_unit_test(each_file_begins_anew),
+                cmocka_unit_test(names),
+                cmocka_unit_test(deny),
+                cmocka_unit_test(aliases),
+                cmocka_unit_test(dependencies),
+                cmocka_unit_test(dependents),
+                cmocka_unit_test(parameters),
+                cmocka_unit_test(hostile_parameters_are_not_printed),
+                cmocka_unit_test(caller),
+                cmocka_unit_test(live),
+                cmocka_unit_test(blacklist),
+                cmocka_unit_test(rate),
+                cmocka_unit_test(limiter),
+                cmocka_unit_test(default_rate),
+                cmocka_unit_test(profiles),
+                cmocka_unit_test(layout),
+                cmocka_unit_test(errors),
+                cmocka_unit_test(same_value_twice),
+                cmocka_unit_test(many_errors),
+                cmocka_unit_test(each_file_begins_anew),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
