@@ -13,6 +13,7 @@
 
 enum {
         OPTION_HELP = CLI_LONG_OPTION,
+        OPTION_FILE,
 };
 
 struct arguments {
@@ -256,7 +257,7 @@ static int explain(const struct arguments *arguments, char **words, int count) {
 static int parse(int argc, char **argv, struct arguments *arguments) {
         static const struct option options[] = {
                 { "help", no_argument, NULL, OPTION_HELP },
-                { "file", required_argument, NULL, 'f' },
+                { "file", required_argument, NULL, OPTION_FILE },
                 { 0 },
         };
         int option;
@@ -270,6 +271,7 @@ static int parse(int argc, char **argv, struct arguments *arguments) {
                         arguments->help = true;
                         return 0;
                 case 'f':
+                case OPTION_FILE:
                         arguments->files[arguments->file_count++] = optarg;
                         break;
                 default:
@@ -313,7 +315,7 @@ static int policy_command(const struct kernel_interface *kernel, int argc, char 
 
 const struct cli_command cli_policy = {
         .name = "policy",
-        .usage = "policy check [FILE...] | policy explain [--file=FILE]... PROFILE MODULE [PARAMETER...]",
+        .usage = "policy check [FILE...] | explain [-f FILE]... PROFILE MODULE [PARAMETER...]",
         .summary = "Check what containers may load, and explain it",
         .details = "The language of the files is in modgate-policy(5). Where none is named, it is all of\n"
                    "/etc/modgate/policy.d/*.ini. Files are one policy together: one with an error, and there\n"
