@@ -32,8 +32,8 @@ int policy_host_look(struct kmod_ctx *kmod, struct kmod_module *module, bool wit
                      struct policy_host_module *ret);
 
 /*
- * Looks for the modules that need this one, which takes longer than all else (policy_wants_dependents()): it reads all of
- * modules.dep, and the files of those that it finds, if `with_aliases`. `with_blacklisted`: also those that are
+ * Looks for the modules that need this one, which takes longer than all else (policy_wants_dependents()): it reads all
+ * of modules.dep, and the files of those that it finds, if `with_aliases`. `with_blacklisted`: also those that are
  * blacklisted. Returns 0 or negative errno.
  */
 int policy_host_look_at_dependents(struct kmod_ctx *kmod, struct policy_host_module *module, bool with_aliases,

@@ -107,8 +107,8 @@ static int parse(const struct text *texts, size_t count, struct policy **ret) {
 
 struct drawn_request {
         struct policy_request request;
-        struct policy_module dependency;
-        char name[8], alias[8], other[8], parameters[16];
+        struct policy_module dependency, dependent;
+        char name[8], alias[8], other[8], third[8], parameters[16];
         const char *aliases[1];
 };
 
@@ -117,13 +117,17 @@ static void draw_request(struct history_random *random, struct drawn_request *dr
         draw_word(random, drawn->name, sizeof(drawn->name), 4);
         draw_word(random, drawn->alias, sizeof(drawn->alias), 4);
         draw_word(random, drawn->other, sizeof(drawn->other), 4);
+        draw_word(random, drawn->third, sizeof(drawn->third), 4);
         drawn->aliases[0] = drawn->alias;
         drawn->dependency.name = drawn->other;
+        drawn->dependent.name = drawn->third;
         drawn->request.module = (struct policy_module){ .name = drawn->name,
                                                         .aliases = drawn->aliases,
                                                         .alias_count = history_draw(random, 2) };
         drawn->request.dependencies = &drawn->dependency;
         drawn->request.dependency_count = history_draw(random, 2);
+        drawn->request.dependents = &drawn->dependent;
+        drawn->request.dependent_count = history_draw(random, 2);
         drawn->request.caller.root = history_draw(random, 8) > 0;
         drawn->request.live = history_draw(random, 8) == 0;
         if (history_draw(random, 2)) {
@@ -159,11 +163,11 @@ static void shuffle(struct history_random *random, struct text *texts, size_t co
 
 /* Whatever else there is, in whatever file: what is denied is not loaded, nor with another module. */
 static void deny_always_wins(void **state) {
-        struct history_random random = history_begin(4000);
+        struct history_random random = history_begin(16000);
         uint64_t allowed = 0;
 
         (void)state;
-        for (uint64_t step = 0; step < random.steps; step++) {
+        for (uint64_t step = 0; step < random.steps / 4; step++) {
                 _cleanup_policy_ struct policy *before = NULL, *after = NULL;
                 struct text texts[FILES_MAX];
                 struct drawn_request drawn;
@@ -183,15 +187,15 @@ static void deny_always_wins(void **state) {
                 allowed += answer(before, &drawn) == 0;
                 assert_int_equal(answer(after, &drawn), EPERM);
         }
-        assert_true(allowed > random.steps / 100);
+        assert_true(allowed > random.steps / 400);
 }
 
 /* The same files in another order are the same policy. */
 static void order_means_nothing(void **state) {
-        struct history_random random = history_begin(4000);
+        struct history_random random = history_begin(16000);
 
         (void)state;
-        for (uint64_t step = 0; step < random.steps; step++) {
+        for (uint64_t step = 0; step < random.steps / 4; step++) {
                 _cleanup_policy_ struct policy *one = NULL, *other = NULL;
                 struct text texts[FILES_MAX];
                 struct drawn_request drawn;
@@ -232,10 +236,10 @@ static void wrong_line_allows_nothing(void **state) {
                 "parameters=a b=\"",
                 "  *",
         };
-        struct history_random random = history_begin(4000);
+        struct history_random random = history_begin(16000);
 
         (void)state;
-        for (uint64_t step = 0; step < random.steps; step++) {
+        for (uint64_t step = 0; step < random.steps / 4; step++) {
                 struct policy *policy = NULL;
                 struct text texts[FILES_MAX];
 
