@@ -50,9 +50,13 @@ def write_bytes(path, data):
         file.write(data)
 
 
-def run(*argv, **options):
+# depmod and chroot are root's
+ENVIRONMENT = os.environ | {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+
+
+def run(*argv):
     return subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60,
-                          **options)
+                          env=ENVIRONMENT)
 
 
 class Check(unittest.TestCase):
@@ -142,8 +146,7 @@ class Explain(unittest.TestCase):
             os.makedirs(os.path.dirname(path), exist_ok=True)
             subprocess.run([*CC, "-x", "c", "-c", "-", "-o", path], input=MODINFO % modinfo + source, text=True, check=True)
         write(f"{cls.root}/lib/modules/{release}/modules.builtin", "kernel/mg_builtin.ko\n")
-        subprocess.run(["depmod", "-b", cls.root, release], check=True, stderr=subprocess.DEVNULL,
-                       env=os.environ | {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"})
+        subprocess.run(["depmod", "-b", cls.root, release], check=True, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
         write(f"{cls.root}/etc/modprobe.d/test.conf", MODPROBE)
         write(f"{cls.root}/sys/module/mg_live/initstate", "live\n")
         cls.copy_program()
