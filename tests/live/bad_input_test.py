@@ -134,6 +134,15 @@ class Usage(Test):
                    says="--socket needs the absolute path of a socket, of less than 108 bytes, not 'relative'")
         self.check('serve', '--failure-ttl=x', says="--failure-ttl is a number of seconds, 0 to 3600, not 'x'")
 
+    def test_policy(self):
+        self.check('policy', says='check or explain is missing')
+        self.check('policy', 'bogus', says="check or explain is needed, not 'bogus'")
+        self.check('policy', 'check', '--bogus', says="unknown or incomplete option '--bogus'")
+        self.check('policy', 'check', '--file=x', says='check takes its files without --file')
+        self.check('policy', 'explain', says='PROFILE is missing')
+        self.check('policy', 'explain', 'p', says='MODULE is missing')
+        self.check('policy', 'explain', 'p', 'm', '--file', says="unknown or incomplete option '--file'")
+
     def test_failure_ttl(self):
         for value in ('', 'x', '-1', '1.5', '3601', '99999999999999999999'):
             self.check('run', f'--failure-ttl={value}', 'true', says=f"--failure-ttl is a number of seconds, 0 to 3600, not '{value}'")
@@ -141,7 +150,8 @@ class Usage(Test):
 
     def test_help(self):
         for arguments in (['--help'], ['-h'], ['help'], ['help', 'run'], ['run', '--help'], ['run', '-h', 'x'],
-                          ['help', 'serve'], ['serve', '--help'], ['serve', '-h']):
+                          ['help', 'serve'], ['serve', '--help'], ['serve', '-h'],
+                          ['help', 'policy'], ['policy', '--help'], ['policy', 'check', '-h'], ['policy', 'explain', '--help']):
             result = run(MODGATE, *arguments)
             self.assertEqual((result.returncode, result.stderr), (0, ''))
             self.assertIn('Usage: modgate ', result.stdout)
