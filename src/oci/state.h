@@ -93,8 +93,8 @@ void oci_reader_deinit(struct oci_reader *reader);
 
 /*
  * Takes the next piece, of one recvmsg(2), with which `fd_count` descriptors came. Returns 0 once the text has come to
- * its end, or OCI_E_MORE; or -EBADMSG (it is wrong), -E2BIG (too much of something), -ENOMEM, with reader->problem;
- * then nothing more is to be expected of this connection. Behind the end may be white space: whoever has more to read
+ * its end, or OCI_E_MORE; or -EBADMSG (it is wrong, or too much of something), -ENOMEM, with reader->problem; then
+ * nothing more is to be expected of this connection. Behind the end may be white space: whoever has more to read
  * may call it again, and gets the same answer however it is cut.
  */
 int oci_reader_add(struct oci_reader *reader, const void *bytes, size_t length, unsigned int fd_count);
