@@ -31,7 +31,7 @@
 static const char runc_create[] =
         "{\"ociVersion\":\"1.0.2-dev\",\"fds\":[\"seccompFd\"],\"pid\":815,\"metadata\":\"a \\u003c b;profile=vpn\","
         "\"state\":{\"ociVersion\":\"1.0.2-dev\",\"id\":\"5b0c2d\",\"status\":\"creating\",\"pid\":815,"
-        "\"bundle\":\"/run/bundle\",\"annotations\":{\"b\":\"\\u2028\\\\\",\"a\":\"[{\\\"x\\\":1}]\"}}}";
+        "\"bundle\":\"/run/bundle\",\"annotations\":{\"a\":\"[{\\\"x\\\":1}]\",\"b\":\"\\u2028\\\\\"}}}";
 static const char runc_exec[] =
         "{\"ociVersion\":\"1.0.2-dev\",\"fds\":[\"seccompFd\"],\"pid\":900,"
         "\"state\":{\"ociVersion\":\"1.0.2-dev\",\"id\":\"5b0c2d\",\"status\":\"running\",\"pid\":815,"
@@ -269,6 +269,16 @@ static void test_descriptors(void **data) {
         assert_string_equal(reader.problem.text, "descriptors came behind its beginning");
         assert_int_equal(oci_reader_finish(&reader, &state), -EBADMSG);
         oci_reader_deinit(&reader);
+
+        /* it may be an empty piece, if that is the first one */
+        oci_reader_init(&reader);
+        assert_int_equal(oci_reader_add(&reader, NULL, 0, 0), OCI_E_MORE);
+        assert_int_equal(oci_reader_add(&reader, NULL, 0, 2), OCI_E_MORE);
+        assert_int_equal(oci_reader_add(&reader, two, strlen(two), 0), 0);
+        assert_int_equal(oci_reader_finish(&reader, &state), 0);
+        assert_int_equal(state.seccomp_fd, 1);
+        oci_state_deinit(&state);
+        oci_reader_deinit(&reader);
 }
 
 static void test_members(void **data) {
@@ -420,6 +430,21 @@ static void test_limits(void **data) {
                     "k", OCI_KEY_MAX, "\":\"v\"}}}", "name of an annotation is longer than 1024 bytes");
 }
 
+/* What stands behind the limit is not looked at, in whatever pieces it comes. */
+static void test_behind_limit(void **data) {
+        static const char whole[] = TOP(FDS "," STATE);
+        char *text = fill(whole, " ", OCI_TEXT_MAX - strlen(whole), "x");
+
+        (void)data;
+        refuse(text, "longer than 1048576 bytes");
+        oci_reader_init(&reader);
+        assert_int_equal(oci_reader_add(&reader, text, OCI_TEXT_MAX - 1, 1), 0);
+        assert_int_equal(oci_reader_add(&reader, text + OCI_TEXT_MAX - 1, 2, 0), -EBADMSG);
+        assert_string_equal(reader.problem.text, "it is longer than 1048576 bytes");
+        oci_reader_deinit(&reader);
+        free(text);
+}
+
 static void test_depth(void **data) {
         char text[256];
         struct oci_state state;
@@ -516,13 +541,21 @@ static void test_profile(void **data) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_crun),          cmocka_unit_test(test_runc),
-                cmocka_unit_test(test_less_and_more), cmocka_unit_test(test_cut),
-                cmocka_unit_test(test_cut_wrong),     cmocka_unit_test(test_unfinished),
-                cmocka_unit_test(test_descriptors),   cmocka_unit_test(test_members),
-                cmocka_unit_test(test_no_json),       cmocka_unit_test(test_duplicates),
-                cmocka_unit_test(test_limits),        cmocka_unit_test(test_depth),
-                cmocka_unit_test(test_many_names),    cmocka_unit_test(test_outlives_reader),
+                cmocka_unit_test(test_crun),
+                cmocka_unit_test(test_runc),
+                cmocka_unit_test(test_less_and_more),
+                cmocka_unit_test(test_cut),
+                cmocka_unit_test(test_cut_wrong),
+                cmocka_unit_test(test_unfinished),
+                cmocka_unit_test(test_descriptors),
+                cmocka_unit_test(test_members),
+                cmocka_unit_test(test_no_json),
+                cmocka_unit_test(test_duplicates),
+                cmocka_unit_test(test_limits),
+                cmocka_unit_test(test_behind_limit),
+                cmocka_unit_test(test_depth),
+                cmocka_unit_test(test_many_names),
+                cmocka_unit_test(test_outlives_reader),
                 cmocka_unit_test(test_profile),
         };
 
