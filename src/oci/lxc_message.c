@@ -13,6 +13,7 @@ struct header {
         int32_t monitor_pid;
         int32_t init_pid;
         struct seccomp_notif_sizes sizes;
+        uint16_t padding;
         uint64_t cookie_length;
 };
 
