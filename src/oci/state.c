@@ -10,9 +10,11 @@
 /*
  * json-c reads the text, once it is there as a whole, so that no cut can make a difference. What it does not tell is
  * found before, byte by byte: where the text ends, how deep it is, a NUL in a string (json-c's keys end there), control
- * characters (json-c 0.16 lets them pass), quotes of other kinds (it takes them for keys). And members are counted,
- * since of two with the same name it keeps the last one, silently: then there are fewer in the tree than there were
- * colons.
+ * characters, comments, quotes of other kinds. And members are counted, since of two with the same name it keeps the
+ * last one, silently: then there are fewer in the tree than there were colons.
+ *
+ * It is not asked to be strict: 0.18 then refuses every string that is not ASCII (its `c <= 0x1f` is of a signed char).
+ * What it takes besides JSON (a comma before a closing bracket, leading zeros) cannot be taken for anything else.
  */
 
 #define SECCOMP_FD "seccompFd"
@@ -113,20 +115,17 @@ static int make_room(struct oci_reader *reader, size_t more) {
 
 /* Up to the limit, whatever comes behind it: what is found there must not depend on cuts. */
 static int add_bytes(struct oci_reader *reader, const char *bytes, size_t length) {
-        size_t room = OCI_TEXT_MAX - reader->received, taken = length < room ? length : room;
+        size_t room = OCI_TEXT_MAX - reader->length, taken = length < room ? length : room;
         int r = make_room(reader, taken);
 
         if (r < 0)
                 return r;
-        reader->received += taken;
         for (size_t i = 0; i < taken; i++) {
-                bool had_ended = reader->ended;
                 const char *wrong = scan_byte(reader, (unsigned char)bytes[i]);
 
                 if (wrong)
                         return oci_problem_set(&reader->problem, -EBADMSG, "%s", wrong);
-                if (!had_ended)
-                        reader->text[reader->length++] = bytes[i];
+                reader->text[reader->length++] = bytes[i];
         }
         if (taken < length)
                 return oci_problem_set(&reader->problem, -EBADMSG, "it is longer than %u bytes", OCI_TEXT_MAX);
@@ -177,7 +176,7 @@ static int parse(struct oci_reader *reader, struct json_object **ret) {
 
         if (!tokener)
                 return oci_problem_set(&reader->problem, -ENOMEM, "there is no memory for it");
-        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+        json_tokener_set_flags(tokener, JSON_TOKENER_VALIDATE_UTF8);
         tree = json_tokener_parse_ex(tokener, reader->text, (int)reader->length);
         error = json_tokener_get_error(tokener);
         json_tokener_free(tokener);

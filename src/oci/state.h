@@ -67,10 +67,9 @@ enum {
 };
 
 struct oci_reader {
-        char *text; /* owned: from its beginning to its end, or to what has come of it */
+        char *text; /* owned: what has come */
         size_t length;
         size_t room;
-        size_t received; /* bytes, with those behind the end */
         unsigned int fd_count;
         bool begun;
 

