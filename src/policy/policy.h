@@ -135,6 +135,13 @@ struct policy_verdict {
 struct policy_verdict policy_decide(const struct policy_profile *profile, const struct policy_request *request);
 
 /*
+ * The part of it that needs no look at the module: profile, caller, rate. `error` 0: it may be asked for. Who is refused
+ * here is not worked for.
+ */
+struct policy_verdict policy_decide_caller(const struct policy_profile *profile, const struct policy_caller *caller,
+                                           bool over_rate);
+
+/*
  * Could this verdict be another one with the request's dependents known? They cost more to find than all else, and only
  * matter if nothing else decides: who may have a module may have all that it needs, and a container's own modprobe asks
  * for these first, one by one. Dependents are the host's modules that have it among their dependencies; those that are

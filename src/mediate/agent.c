@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What container runtimes say: a ContainerProcessState for each connection, with the listener (docs/oci.md). Only root's
+ * runtimes are heard; who starts containers decides which profile they have.
+ */
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "journal.h"
+#include "mediate/private.h"
+#include "oci/profile.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+/* A runtime writes its state at once. */
+#define STATE_LIMIT_NS (10 * 1000000000ULL)
+
+#define PIECE_SIZE 65536U
+
+static void forget(struct connection *connection) {
+        struct mediator *mediator = connection->mediator;
+
+        event_remove(&mediator->loop, &connection->source);
+        for (unsigned int i = 0; i < connection->fd_count; i++)
+                fd_close(connection->fds[i]);
+        connection->fd_count = 0;
+        oci_reader_deinit(&connection->reader);
+        connection->source.fd = fd_close(connection->source.fd);
+        /* there is room for another one */
+        if (!mediator->oci.watched && !mediator->stopping)
+                (void)event_add(&mediator->loop, &mediator->oci);
+}
+
+static void refuse(struct connection *connection, const char *why) {
+        log_error("the state of a container is refused: %s; its module loads fail with ENOSYS", why);
+        forget(connection);
+}
+
+/* Which profile its configuration names; false: it says something that is none. NULL: it says nothing. */
+static const char *find_profile(const struct mediator *mediator, const struct oci_state *state,
+                                char name[static OCI_PROFILE_SIZE]) {
+        const char *key = policy_annotation(mediator->policy), *value;
+        int r = oci_profile_find(state->metadata, name);
+
+        if (r == 0)
+                return name;
+        if (r != -ENOENT)
+                return "";
+        value = key ? oci_state_annotation(state, key) : NULL;
+        if (!value)
+                return NULL;
+        if (!oci_profile_is_name(value))
+                return "";
+        (void)strcpy(name, value); /* of OCI_PROFILE_MAX at most */
+        return name;
+}
+
+/* Is the runtime in our pid namespace? If it has gone it is taken to have been. */
+static bool sees_our_pids(const struct mediator *mediator, pid_t runtime) {
+        uint64_t its[2], ours[2];
+
+        if (runtime == 0)
+                return false;
+        return asker_namespace(mediator->self.proc, runtime, "pid", its) < 0 ||
+               asker_namespace(mediator->self.proc, getpid(), "pid", ours) < 0 ||
+               (its[0] == ours[0] && its[1] == ours[1]);
+}
+
+/* Zeros if it cannot be known: then nobody there is root, but whoever asks may be let through by caller=any. */
+static void find_user_namespace(const struct connection *connection, const struct oci_state *state,
+                                uint64_t ret[static 2]) {
+        int proc = connection->mediator->self.proc;
+
+        ret[0] = ret[1] = 0;
+        if (sees_our_pids(connection->mediator, connection->runtime) && asker_is_filtered(proc, state->pid) &&
+            asker_namespace(proc, state->pid, "user", ret) == 0)
+                return;
+        ret[0] = ret[1] = 0;
+        log_warning("the user namespace of container %s is not known (its runtime is in another pid namespace, or its "
+                    "process has gone): nobody there counts as its root",
+                    state->id);
+}
+
+static void begin(struct connection *connection, const struct oci_state *state) {
+        struct mediator *mediator = connection->mediator;
+        char name[OCI_PROFILE_SIZE];
+        const char *profile = find_profile(mediator, state, name);
+        int listener = connection->fds[state->seccomp_fd], r;
+        uint64_t user_namespace[2];
+
+        if (!notify_is_listener(listener)) {
+                refuse(connection, "what it calls its listener is none");
+                return;
+        }
+        find_user_namespace(connection, state, user_namespace);
+        connection->fds[state->seccomp_fd] = -1;
+        r = container_begin_consume_fd(mediator, listener, state->id, profile, state->pid, user_namespace);
+        if (r < 0) {
+                refuse(connection, r == -ENOMEM ? "there are too many, or there is no memory" : strerror(-r));
+                return;
+        }
+        log_info("container=%s pid=%d profile=%s: served", state->id, (int)state->pid,
+                 profile ? (*profile ? profile : "(no name)") : "default");
+        forget(connection);
+}
+
+static void finish(struct connection *connection) {
+        struct oci_state state;
+
+        if (oci_reader_finish(&connection->reader, &state) < 0) {
+                refuse(connection, connection->reader.problem.text);
+                return;
+        }
+        begin(connection, &state);
+        oci_state_deinit(&state);
+}
+
+/* Returns how many descriptors came, all of which are kept; or negative errno. */
+static int take_fds(struct connection *connection, struct msghdr *message) {
+        int count = 0;
+
+        for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
+                if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+                        continue;
+                for (size_t at = 0; at + sizeof(int) <= header->cmsg_len - CMSG_LEN(0); at += sizeof(int), count++) {
+                        int fd;
+
+                        memcpy(&fd, CMSG_DATA(header) + at, sizeof(fd));
+                        if (connection->fd_count == OCI_FDS_MAX)
+                                fd_close(fd); /* too many, which the reader finds */
+                        else
+                                connection->fds[connection->fd_count++] = fd;
+                }
+        }
+        return message->msg_flags & MSG_CTRUNC ? -EMFILE : count;
+}
+
+/* Returns the length of what was read, with the number of descriptors; or negative errno. */
+static ssize_t receive(struct connection *connection, char piece[static PIECE_SIZE], int *ret_fds) {
+        union {
+                struct cmsghdr header;
+                char room[CMSG_SPACE(sizeof(int) * (OCI_FDS_MAX + 1))];
+        } control;
+        struct iovec part = { .iov_base = piece, .iov_len = PIECE_SIZE };
+        struct msghdr message = {
+                .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+        };
+        ssize_t length = recvmsg(connection->source.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+        if (length < 0)
+                return -errno;
+        *ret_fds = take_fds(connection, &message);
+        return *ret_fds < 0 ? *ret_fds : length;
+}
+
+static void handle_connection(struct event_source *source, uint32_t events) {
+        struct connection *connection = container_of(source, struct connection, source);
+        static char piece[PIECE_SIZE];
+        int fds = 0, r;
+        ssize_t length = receive(connection, piece, &fds);
+
+        (void)events;
+        if (length == -EAGAIN || length == -EINTR)
+                return;
+        if (length < 0) {
+                refuse(connection, length == -EMFILE ? "its descriptors cannot be taken" : strerror((int)-length));
+                return;
+        }
+        r = length > 0 ? oci_reader_add(&connection->reader, piece, (size_t)length, (unsigned int)fds) : 0;
+        if (r < 0)
+                refuse(connection, connection->reader.problem.text);
+        else if (r == 0)
+                finish(connection); /* or its end has come too early, which the reader says */
+}
+
+static struct connection *free_connection(struct mediator *mediator) {
+        for (unsigned int i = 0; i < CONNECTIONS_MAX; i++)
+                if (mediator->connections[i].source.fd < 0)
+                        return &mediator->connections[i];
+        return NULL;
+}
+
+void agent_accept(struct event_source *source, uint32_t events) {
+        struct mediator *mediator = container_of(source, struct mediator, oci);
+        struct connection *connection = free_connection(mediator);
+        struct ucred credentials = { 0 };
+        socklen_t size = sizeof(credentials);
+        _cleanup_fd_ int fd = -1;
+
+        (void)events;
+        if (!connection) {
+                /* it waits in the backlog, until one of the others is complete or given up */
+                event_remove(&mediator->loop, source);
+                return;
+        }
+        fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0)
+                return;
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0 || credentials.uid != 0) {
+                log_error("a container runtime of user %u is refused: it is not root's", credentials.uid);
+                return;
+        }
+        connection->mediator = mediator;
+        connection->runtime = credentials.pid;
+        connection->fd_count = 0;
+        connection->since_ns = journal_now_ns();
+        oci_reader_init(&connection->reader);
+        connection->source = (struct event_source){ .handle = handle_connection, .fd = fd_steal(&fd) };
+        if (event_add(&mediator->loop, &connection->source) < 0)
+                refuse(connection, "there is no memory");
+}
+
+uint64_t agent_expire(struct mediator *mediator, uint64_t now_ns) {
+        uint64_t wait_ns = UINT64_MAX;
+
+        for (unsigned int i = 0; i < CONNECTIONS_MAX; i++) {
+                struct connection *connection = &mediator->connections[i];
+                uint64_t age_ns = now_ns - connection->since_ns;
+
+                if (connection->source.fd < 0)
+                        continue;
+                if (age_ns >= STATE_LIMIT_NS)
+                        refuse(connection, "it is not complete after 10 s");
+                else if (STATE_LIMIT_NS - age_ns < wait_ns)
+                        wait_ns = STATE_LIMIT_NS - age_ns;
+        }
+        return wait_ns;
+}

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The life of a request:
+ *
+ *   received ─who, and what of /proc─► QUEUED ─its turn─► NAME ─► PARAMS ─► DECIDED ─► LOADED ─► answered
+ *
+ * init_module only: NAME. Any of these may end in a refusal. It is never left to the kernel.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "fdpass.h"
+#include "journal.h"
+#include "mediate/private.h"
+#include "modgate/job.h"
+#include "module/identity.h"
+#include "module/sysfs.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+/* include/uapi/linux/module.h: ignore modversions, ignore vermagic, compressed file. */
+#define KNOWN_FLAGS 7U
+
+static void handle_worker(struct event_source *source, uint32_t events);
+
+static void forget(struct asked *asked) {
+        struct container *container = asked->container;
+
+        work_end(asked);
+        if (asked->state > ASKED_QUEUED) {
+                container->working--;
+                container->mediator->working_count--;
+        }
+        list_remove(&asked->link);
+        asked->memory_fd = fd_close(asked->memory_fd);
+        free(asked->params);
+        free(asked->decision);
+        asked->params = NULL;
+        asked->decision = NULL;
+        asked->state = ASKED_NONE;
+        asked->slot = NULL;
+}
+
+void asked_answer(struct asked *asked, int error, const char *why) {
+        struct container *container = asked->container;
+
+        /* a module that is there because this very call has loaded it does not "exist" for its caller */
+        if (error == EEXIST && asked->was_sent)
+                error = 0;
+        audit(asked, error, why);
+        (void)notify_answer(&container->notify, asked->slot, error);
+        forget(asked);
+        container_listen(container);
+}
+
+/* Before any work was done for it. */
+static void refuse(struct asked *asked, const struct policy_verdict *verdict) {
+        struct container *container = asked->container;
+
+        audit_refusal(asked, verdict);
+        (void)notify_answer(&container->notify, asked->slot, verdict->error);
+        forget(asked);
+        container_listen(container);
+}
+
+void asked_give_up(struct asked *asked) {
+        notify_release(&asked->container->notify, asked->slot);
+        forget(asked);
+}
+
+/* What the kernel would say to such a descriptor, without a look at what is in the file. */
+static int error_of(enum continue_reason reason) {
+        switch (reason) {
+        case CONTINUE_FD:
+                return EBADF;
+        case CONTINUE_NOT_REGULAR:
+                return EINVAL;
+        case CONTINUE_INTERNAL:
+                return EAGAIN;
+        default:
+                return EPERM;
+        }
+}
+
+/* Of the file only its name counts. Returns 0 or a positive errno, with the reason. */
+static int look_at_file(struct asked *asked, const char **why) {
+        const struct caller_self *self = &asked->container->mediator->self;
+        const struct seccomp_data *data = &asked->slot->notif.data;
+        pid_t tid = (pid_t)asked->slot->notif.pid;
+        int number = (int)call_argument(data, 0);
+        static char path[CALLER_PATH_MAX];
+        struct caller_file file;
+        enum continue_reason reason;
+
+        *why = "unknown flags";
+        if ((uint32_t)call_argument(data, 2) & ~KNOWN_FLAGS)
+                return EINVAL;
+        *why = "no file that is open for reading";
+        reason = caller_look_at_file(self, tid, number, &file);
+        if (reason != CONTINUE_NOT)
+                return error_of(reason);
+        *why = "the file's name is none of a module";
+        if (!caller_file_path(self, tid, number, path) || !module_name_from_path(path, asked->name) ||
+            !asker_is_name(asked->name, strlen(asked->name))) {
+                asked->name[0] = '\0';
+                return ENOEXEC;
+        }
+        return 0;
+}
+
+static int look_at_image(struct asked *asked, const char **why) {
+        asked->image_length = call_argument(&asked->slot->notif.data, 1);
+        *why = "the image is empty";
+        return asked->image_length > 0 ? 0 : ENOEXEC;
+}
+
+/* What can be said at once. Returns 0 or a positive errno, with the reason. */
+static int look(struct asked *asked, const char **why) {
+        const struct caller_self *self = &asked->container->mediator->self;
+        pid_t tid = (pid_t)asked->slot->notif.pid;
+        int r;
+
+        asked->call = call_of(&asked->slot->notif.data);
+        *why = "a system call that is not ours";
+        if (asked->call == CALL_UNKNOWN)
+                return ENOSYS;
+        *why = "the caller is not visible in our pid namespace";
+        if (tid == 0)
+                return EPERM;
+        r = asker_look(self->proc, tid, asked->container->store->user_namespace, &asked->asker);
+        *why = r == -ESRCH ? "the caller has gone" : "the caller cannot be looked at";
+        if (r < 0)
+                return EAGAIN;
+        r = asked->call == CALL_INIT_MODULE ? look_at_image(asked, why) : look_at_file(asked, why);
+        if (r != 0)
+                return r;
+        *why = "the caller's memory cannot be opened";
+        asked->memory_fd = caller_open_memory(self, tid);
+        return asked->memory_fd < 0 ? EAGAIN : 0;
+}
+
+/* Counts the request, whatever becomes of it. Returns whether it is one too many. */
+static bool is_over_rate(struct container *container, const struct policy_profile *profile) {
+        struct policy_limiter limiter;
+        bool taken;
+
+        memcpy(&limiter, container->store->limiter, sizeof(limiter));
+        taken = policy_limiter_take(&limiter, profile, journal_now_ns());
+        memcpy(container->store->limiter, &limiter, sizeof(limiter));
+        return !taken;
+}
+
+/* Nothing is done for a caller that may not ask at all, and for one too many. Returns whether to go on. */
+static bool may_ask(struct asked *asked) {
+        const struct policy_profile *profile = container_profile(asked->container);
+        struct policy_verdict verdict =
+                policy_decide_caller(profile, &asked->asker.caller, is_over_rate(asked->container, profile));
+
+        if (verdict.error != 0)
+                refuse(asked, &verdict);
+        return verdict.error == 0;
+}
+
+void asked_begin(struct container *container, struct journal_request *slot) {
+        struct asked *asked = &container->asked[slot - container->store->requests];
+        const char *why;
+        int r;
+
+        memset(asked, 0, sizeof(*asked));
+        asked->container = container;
+        asked->slot = slot;
+        asked->state = ASKED_QUEUED;
+        asked->memory_fd = -1;
+        asked->deadline_ns = UINT64_MAX;
+        asked->was_sent = slot->sent != 0;
+        asked->asker.uid = (uid_t)-1;
+        asked->worker = (struct event_source){ .handle = handle_worker, .fd = -1, .priority = EVENT_PRIORITY_ANSWERS };
+        list_init(&asked->link);
+        r = look(asked, &why);
+        if (!may_ask(asked))
+                return;
+        if (r != 0)
+                asked_answer(asked, r, why);
+        else
+                list_insert_before(&container->queued, &asked->link);
+}
+
+/* Work */
+
+static void go_on(struct asked *asked, enum asked_state state, int r) {
+        asked->state = state;
+        if (r < 0) {
+                log_error("cannot work on a request of container %s: %s", asked->container->store->id, strerror(-r));
+                asked_answer(asked, EAGAIN, "modgate's own trouble");
+        }
+}
+
+static void begin_work(struct asked *asked) {
+        struct mediator *mediator = asked->container->mediator;
+        bool image = asked->call == CALL_INIT_MODULE;
+
+        list_remove(&asked->link);
+        list_insert_before(&mediator->working, &asked->link);
+        asked->container->working++;
+        mediator->working_count++;
+        asked->state = image ? ASKED_NAME : ASKED_PARAMS;
+        /* what was seen in /proc is only true of the caller if it still waits */
+        if (!notify_is_waiting(&asked->container->notify, asked->slot))
+                asked_give_up(asked);
+        else
+                go_on(asked, asked->state, work_inspect(asked, image));
+}
+
+/* One of each container, then the next one of each: nobody waits behind another one's crowd. */
+void asked_work(struct mediator *mediator) {
+        bool found = true;
+
+        while (found && mediator->working_count < WORKING_MAX) {
+                found = false;
+                list_for_each_safe(node, after, &mediator->containers) {
+                        struct container *container = container_of(node, struct container, link);
+
+                        if (list_is_empty(&container->queued) || container->working >= WORKING_OF_ONE_MAX ||
+                            mediator->working_count >= WORKING_MAX)
+                                continue;
+                        begin_work(container_of(container->queued.next, struct asked, link));
+                        found = true;
+                }
+        }
+}
+
+static void take_name(struct asked *asked, const char *bytes, size_t length) {
+        if (!asker_is_name(bytes, length)) {
+                asked_answer(asked, ENOEXEC, "the image's name is none of a module");
+                return;
+        }
+        memcpy(asked->name, bytes, length);
+        for (size_t i = 0; i < length; i++)
+                if (asked->name[i] == '-')
+                        asked->name[i] = '_';
+        go_on(asked, ASKED_PARAMS, work_inspect(asked, false));
+}
+
+static void take_params(struct asked *asked, const char *bytes, uint32_t length) {
+        asked->params = malloc(length + 1);
+        work_end(asked);
+        if (!asked->params) {
+                go_on(asked, asked->state, -ENOMEM);
+                return;
+        }
+        memcpy(asked->params, bytes, length);
+        asked->params[length] = '\0';
+        asked->params_length = length;
+        asked->memory_fd = fd_close(asked->memory_fd);
+        go_on(asked, ASKED_DECIDED, work_decide(asked));
+}
+
+/* What an inspector could not read: the caller's fault, as the kernel would say it, or ours. */
+static void fail_inspection(struct asked *asked, const struct job_answer *answer) {
+        if (answer->status == JOB_TOO_LONG)
+                asked_answer(asked, EINVAL, "the parameters are too long");
+        else if (answer->error == ENOEXEC)
+                asked_answer(asked, ENOEXEC, "the image is no module");
+        else if (answer->error == EFAULT || answer->error == EIO)
+                asked_answer(asked, EFAULT, "the caller's memory cannot be read");
+        else
+                asked_answer(asked, EAGAIN, "the caller's memory could not be looked at");
+}
+
+static void hear_inspector(struct asked *asked) {
+        static struct {
+                struct job_answer answer;
+                char bytes[MODULE_PARAMS_MAX];
+        } message;
+        ssize_t length = fdpass_receive(asked->worker.fd, &message, sizeof(message), NULL, MSG_DONTWAIT);
+
+        if (length == -EAGAIN || length == -EINTR)
+                return;
+        if (length < (ssize_t)sizeof(message.answer) ||
+            message.answer.length != (size_t)length - sizeof(message.answer) ||
+            !job_result_makes_sense(message.answer.status, message.answer.error))
+                asked_answer(asked, EAGAIN, "whoever read the caller's memory has ended");
+        else if (message.answer.status != JOB_DONE)
+                fail_inspection(asked, &message.answer);
+        else if (asked->state == ASKED_NAME)
+                take_name(asked, message.bytes, message.answer.length);
+        else
+                take_params(asked, message.bytes, message.answer.length);
+}
+
+/* It has seen foreign bytes: what it says has to be in the bounds of what it can say. */
+static bool makes_sense(struct decision *decision) {
+        decision->file[sizeof(decision->file) - 1] = '\0';
+        decision->reason[sizeof(decision->reason) - 1] = '\0';
+        if (decision->error < 0 || decision->rule > POLICY_RULE_PARAMETERS || decision->step_count > STEPS_MAX)
+                return false;
+        return decision->error != 0 || decision->wanted < decision->step_count;
+}
+
+static void hear_decider(struct asked *asked) {
+        struct decision *decision = malloc(sizeof(*decision));
+        ssize_t length;
+
+        if (!decision) {
+                go_on(asked, asked->state, -ENOMEM);
+                return;
+        }
+        length = fdpass_receive(asked->worker.fd, decision, sizeof(*decision), NULL, MSG_DONTWAIT);
+        if (length == -EAGAIN || length == -EINTR) {
+                free(decision);
+                return;
+        }
+        work_end(asked);
+        if (length != (ssize_t)sizeof(*decision) || !makes_sense(decision)) {
+                free(decision);
+                asked_answer(asked, EAGAIN, "whoever decided has ended");
+                return;
+        }
+        asked->decision = decision;
+        if (decision->error != 0) {
+                asked_answer(asked, decision->error, NULL);
+        } else if (!notify_is_waiting(&asked->container->notify, asked->slot)) {
+                asked_give_up(asked); /* nobody asks for it any more */
+        } else {
+                asked->slot->sent = 1;
+                go_on(asked, ASKED_LOADED, work_load(asked));
+        }
+}
+
+/* Whoever loaded it has died; an earlier mediator, or another performer, may have been at work before. */
+static bool is_live(const struct asked *asked) {
+        struct module_sysfs sysfs;
+        bool live;
+
+        module_sysfs_init(&sysfs, asked->container->mediator->kernel->module_sysfs);
+        live = module_sysfs_state(&sysfs, asked->name) == MODULE_LIVE;
+        module_sysfs_deinit(&sysfs);
+        return live;
+}
+
+static void hear_performer(struct asked *asked) {
+        struct performed performed;
+        ssize_t length = fdpass_receive(asked->worker.fd, &performed, sizeof(performed), NULL, MSG_DONTWAIT);
+
+        if (length == -EAGAIN || length == -EINTR)
+                return;
+        if (length == (ssize_t)sizeof(performed) && performed.error >= 0)
+                asked_answer(asked, performed.error, NULL);
+        else if (is_live(asked))
+                asked_answer(asked, 0, NULL);
+        else
+                asked_answer(asked, EAGAIN, "whoever loaded it has ended");
+}
+
+static void handle_worker(struct event_source *source, uint32_t events) {
+        struct asked *asked = container_of(source, struct asked, worker);
+
+        (void)events;
+        switch (asked->state) {
+        case ASKED_NAME:
+        case ASKED_PARAMS:
+                hear_inspector(asked);
+                break;
+        case ASKED_DECIDED:
+                hear_decider(asked);
+                break;
+        case ASKED_LOADED:
+                hear_performer(asked);
+                break;
+        default:
+                break;
+        }
+}
+
+uint64_t asked_expire(struct mediator *mediator, uint64_t now_ns) {
+        uint64_t wait_ns = UINT64_MAX;
+
+        list_for_each_safe(node, after, &mediator->working) {
+                struct asked *asked = container_of(node, struct asked, link);
+
+                if (asked->deadline_ns <= now_ns)
+                        asked_answer(asked, EAGAIN,
+                                     asked->state == ASKED_DECIDED ? "the host's modules do not answer"
+                                                                   : "the caller's memory does not answer");
+                else if (asked->deadline_ns - now_ns < wait_ns)
+                        wait_ns = asked->deadline_ns - now_ns;
+        }
+        return wait_ns;
+}

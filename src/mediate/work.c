@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fdpass.h"
+#include "inspector.h"
+#include "journal.h"
+#include "mediate/decider.h"
+#include "mediate/performer.h"
+#include "mediate/private.h"
+#include "modgate/job.h"
+#include "util/child.h"
+#include "util/fd.h"
+
+/* A caller's memory that does not answer, and a host whose disk does not. */
+#define INSPECTION_LIMIT_NS (5 * 1000000000ULL)
+#define DECISION_LIMIT_NS (30 * 1000000000ULL)
+
+int work_start_performers(struct mediator *mediator) {
+        _cleanup_fd_ int ours = -1, theirs = -1;
+        int r = fdpass_pair(&ours, &theirs);
+        pid_t pid;
+
+        if (r < 0)
+                return r;
+        pid = child_fork("modgate-modprobe", &theirs, 1);
+        if (pid < 0)
+                return -errno;
+        if (pid == 0)
+                performers_run(CHILD_FIRST_KEPT, mediator->kernel);
+        mediator->performers.fd = fd_steal(&ours);
+        return 0;
+}
+
+/*
+ * Forks a child for the request, with a socket to it. Returns the child's process id, or 0 in the child, which has nothing
+ * of the containers but this request; or negative errno.
+ */
+static int fork_worker(struct asked *asked, const char *title, uint64_t limit_ns) {
+        struct mediator *mediator = asked->container->mediator;
+        _cleanup_fd_ int ours = -1, theirs = -1;
+        pid_t pid;
+        int r = fdpass_pair(&ours, &theirs);
+
+        if (r < 0)
+                return r;
+        pid = child_fork(title, &theirs, 1);
+        if (pid < 0)
+                return -errno;
+        if (pid == 0) {
+                /* what it could write there, callers would be answered by */
+                containers_forget(mediator);
+                return 0;
+        }
+        asked->pid = pid;
+        asked->worker.fd = fd_steal(&ours);
+        asked->deadline_ns = journal_now_ns() + limit_ns;
+        r = event_add(&mediator->loop, &asked->worker);
+        if (r < 0)
+                work_end(asked);
+        return r < 0 ? r : pid;
+}
+
+static int fork_inspector(struct asked *asked) {
+        const struct confinement *confinement = &asked->container->mediator->confinement;
+        int r = fork_worker(asked, "modgate-inspect", INSPECTION_LIMIT_NS);
+
+        if (r == 0)
+                inspector_run(CHILD_FIRST_KEPT, confinement);
+        return r < 0 ? r : 0;
+}
+
+int work_inspect(struct asked *asked, bool name) {
+        const struct seccomp_data *data = &asked->slot->notif.data;
+        bool image = asked->call == CALL_INIT_MODULE;
+        /* init_module(image, length, params), finit_module(fd, params, flags) */
+        struct job job = {
+                .type = name ? JOB_READ_NAME : JOB_READ_STRING,
+                .serial = 1,
+                .address = call_argument(data, name ? 0 : (image ? 2 : 1)),
+                .image_length = asked->image_length,
+        };
+        int r = 0;
+
+        /* the one that has read the name is as good as any other: it is only this request's */
+        if (asked->worker.fd < 0)
+                r = fork_inspector(asked);
+        if (r == 0)
+                r = fdpass_send_dup_fd(asked->worker.fd, &job, sizeof(job), NULL, 0, asked->memory_fd, MSG_DONTWAIT);
+        return r;
+}
+
+int work_decide(struct asked *asked) {
+        const struct mediator *mediator = asked->container->mediator;
+        const struct question question = {
+                .policy = mediator->policy,
+                .profile = container_profile(asked->container),
+                .module = asked->name,
+                .params = asked->params,
+                .params_length = asked->params_length,
+                .caller = asked->asker.caller,
+        };
+        int r = fork_worker(asked, "modgate-decide", DECISION_LIMIT_NS);
+
+        if (r == 0)
+                decider_run(CHILD_FIRST_KEPT, mediator->kernel, &question);
+        return r < 0 ? r : 0;
+}
+
+/* Its process is forked by another one. It has as much time as the module's init takes. */
+int work_load(struct asked *asked) {
+        static struct order order;
+        struct mediator *mediator = asked->container->mediator;
+        const struct decision *decision = asked->decision;
+        _cleanup_fd_ int ours = -1, theirs = -1;
+        int r = fdpass_pair(&ours, &theirs);
+
+        if (r < 0)
+                return r;
+        order = (struct order){ .wanted = decision->wanted,
+                                .step_count = decision->step_count,
+                                .params_length = asked->params_length };
+        memcpy(order.steps, decision->steps, sizeof(order.steps));
+        /* it waits for who forks them, and does nothing else: as long as a fork takes */
+        r = fdpass_send_dup_fd(mediator->performers.fd, &order, order_size(order.step_count), asked->params,
+                               asked->params_length, theirs, 0);
+        if (r < 0)
+                return r;
+        asked->worker.fd = fd_steal(&ours);
+        asked->deadline_ns = UINT64_MAX;
+        r = event_add(&mediator->loop, &asked->worker);
+        if (r < 0)
+                work_end(asked);
+        return r;
+}
+
+void work_end(struct asked *asked) {
+        event_remove(&asked->container->mediator->loop, &asked->worker);
+        asked->worker.fd = fd_close(asked->worker.fd);
+        /* it may hang in a caller's memory; its end is waited for by the loop */
+        if (asked->pid > 0)
+                (void)kill(asked->pid, SIGKILL);
+        asked->pid = 0;
+        asked->deadline_ns = UINT64_MAX;
+}
