@@ -84,10 +84,13 @@ static int answer(const struct kernel_interface *kernel, const struct question *
         return r;
 }
 
-_Noreturn void decider_run(int socket, const struct kernel_interface *kernel, const struct question *question) {
+_Noreturn void decider_run(int socket, const struct kernel_interface *kernel, const struct confinement *confinement,
+                           const struct question *question) {
         static struct decision decision;
         int r = privilege_keep(NULL, 0, false);
 
+        if (r == 0)
+                r = confinement_enter(confinement, CONFINED_DECIDER);
         if (r == 0)
                 r = answer(kernel, question, &decision);
         if (r < 0) {

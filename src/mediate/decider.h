@@ -6,6 +6,7 @@
  * it may wait for a disk, and takes a container's parameters apart. No capability.
  */
 
+#include "confinement.h"
 #include "kernel_interface.h"
 #include "policy/policy.h"
 
@@ -20,4 +21,5 @@ struct question {
 };
 
 /* Gives up all privileges, writes a decision to the socket, and ends. Never returns. */
-_Noreturn void decider_run(int socket, const struct kernel_interface *kernel, const struct question *question);
+_Noreturn void decider_run(int socket, const struct kernel_interface *kernel, const struct confinement *confinement,
+                           const struct question *question);

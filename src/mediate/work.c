@@ -107,7 +107,7 @@ int work_decide(struct asked *asked) {
         int r = fork_worker(asked, "modgate-decide", DECISION_LIMIT_NS);
 
         if (r == 0)
-                decider_run(CHILD_FIRST_KEPT, mediator->kernel, &question);
+                decider_run(CHILD_FIRST_KEPT, mediator->kernel, &mediator->confinement, &question);
         return r < 0 ? r : 0;
 }
 
