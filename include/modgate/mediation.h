@@ -34,7 +34,6 @@ struct container_store {
         int32_t pid;    /* as the runtime sees it, for a log */
         uint32_t reserved;
         uint64_t user_namespace[2]; /* device and inode of the container's; zeros: not known */
-        uint64_t limiter[2];        /* struct policy_limiter */
         char id[CONTAINER_ID_SIZE]; /* printable, without blanks */
         char profile[CONTAINER_PROFILE_SIZE];
         unsigned char padding[7];

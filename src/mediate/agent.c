@@ -21,18 +21,16 @@
 
 #define PIECE_SIZE 65536U
 
-static void forget(struct connection *connection) {
-        struct mediator *mediator = connection->mediator;
+/* Without descriptors to accept with. */
+#define ACCEPT_AGAIN_NS (1 * 1000000000ULL)
 
-        event_remove(&mediator->loop, &connection->source);
+static void forget(struct connection *connection) {
+        event_remove(&connection->mediator->loop, &connection->source);
         for (unsigned int i = 0; i < connection->fd_count; i++)
                 fd_close(connection->fds[i]);
         connection->fd_count = 0;
         oci_reader_deinit(&connection->reader);
         connection->source.fd = fd_close(connection->source.fd);
-        /* there is room for another one */
-        if (!mediator->oci.watched && !mediator->stopping)
-                (void)event_add(&mediator->loop, &mediator->oci);
 }
 
 static void refuse(struct connection *connection, const char *why) {
@@ -59,29 +57,32 @@ static const char *find_profile(const struct mediator *mediator, const struct oc
         return name;
 }
 
-/* Is the runtime in our pid namespace? If it has gone it is taken to have been. */
+/* Is the runtime in our pid namespace? If it has gone already it is taken to have been. */
 static bool sees_our_pids(const struct mediator *mediator, pid_t runtime) {
+        int proc = mediator->self.proc;
         uint64_t its[2], ours[2];
 
         if (runtime == 0)
                 return false;
-        return asker_namespace(mediator->self.proc, runtime, "pid", its) < 0 ||
-               asker_namespace(mediator->self.proc, getpid(), "pid", ours) < 0 ||
+        return asker_namespace(proc, runtime, "pid", its) < 0 || asker_namespace(proc, getpid(), "pid", ours) < 0 ||
                (its[0] == ours[0] && its[1] == ours[1]);
 }
 
-/* Zeros if it cannot be known: then nobody there is root, but whoever asks may be let through by caller=any. */
+/*
+ * Zeros if it cannot be known: then nobody there is root, but whoever asks may be let through by caller=any. The process
+ * does not wait for us, and may be in a user namespace of its own by now: that one is not root's.
+ */
 static void find_user_namespace(const struct connection *connection, const struct oci_state *state,
                                 uint64_t ret[static 2]) {
         int proc = connection->mediator->self.proc;
 
         ret[0] = ret[1] = 0;
-        if (sees_our_pids(connection->mediator, connection->runtime) && asker_is_filtered(proc, state->pid) &&
-            asker_namespace(proc, state->pid, "user", ret) == 0)
+        if (connection->sees_our_pids && asker_is_filtered(proc, state->pid) &&
+            asker_namespace_of_root(proc, state->pid, ret) == 0)
                 return;
         ret[0] = ret[1] = 0;
         log_warning("the user namespace of container %s is not known (its runtime is in another pid namespace, or its "
-                    "process has gone): nobody there counts as its root",
+                    "process has gone, or has left it): nobody there counts as its root",
                     state->id);
 }
 
@@ -100,7 +101,7 @@ static void begin(struct connection *connection, const struct oci_state *state) 
         connection->fds[state->seccomp_fd] = -1;
         r = container_begin_consume_fd(mediator, listener, state->id, profile, state->pid, user_namespace);
         if (r < 0) {
-                refuse(connection, r == -ENOMEM ? "there are too many, or there is no memory" : strerror(-r));
+                refuse(connection, r == -ENOMEM || r == -EUSERS ? "there are too many, or there is no memory" : strerror(-r));
                 return;
         }
         log_info("container=%s pid=%d profile=%s: served", state->id, (int)state->pid,
@@ -198,6 +199,11 @@ void agent_accept(struct event_source *source, uint32_t events) {
                 return;
         }
         fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+                log_error("cannot accept a container runtime: %m; trying again");
+                mediator->accept_again_ns = journal_now_ns() + ACCEPT_AGAIN_NS;
+                event_remove(&mediator->loop, source);
+        }
         if (fd < 0)
                 return;
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0 || credentials.uid != 0) {
@@ -205,7 +211,7 @@ void agent_accept(struct event_source *source, uint32_t events) {
                 return;
         }
         connection->mediator = mediator;
-        connection->runtime = credentials.pid;
+        connection->sees_our_pids = sees_our_pids(mediator, credentials.pid);
         connection->fd_count = 0;
         connection->since_ns = journal_now_ns();
         oci_reader_init(&connection->reader);
@@ -214,8 +220,20 @@ void agent_accept(struct event_source *source, uint32_t events) {
                 refuse(connection, "there is no memory");
 }
 
+/* Accepts again, if there is room for a connection. Returns the nanoseconds until it is to be tried, or UINT64_MAX. */
+static uint64_t accept_again(struct mediator *mediator, uint64_t now_ns) {
+        if (mediator->oci.fd < 0 || mediator->oci.watched || mediator->stopping || !free_connection(mediator))
+                return UINT64_MAX;
+        if (now_ns < mediator->accept_again_ns)
+                return mediator->accept_again_ns - now_ns;
+        if (event_add(&mediator->loop, &mediator->oci) == 0)
+                return UINT64_MAX;
+        mediator->accept_again_ns = now_ns + ACCEPT_AGAIN_NS;
+        return ACCEPT_AGAIN_NS;
+}
+
 uint64_t agent_expire(struct mediator *mediator, uint64_t now_ns) {
-        uint64_t wait_ns = UINT64_MAX;
+        uint64_t wait_ns = UINT64_MAX, again_ns;
 
         for (unsigned int i = 0; i < CONNECTIONS_MAX; i++) {
                 struct connection *connection = &mediator->connections[i];
@@ -228,5 +246,6 @@ uint64_t agent_expire(struct mediator *mediator, uint64_t now_ns) {
                 else if (STATE_LIMIT_NS - age_ns < wait_ns)
                         wait_ns = STATE_LIMIT_NS - age_ns;
         }
-        return wait_ns;
+        again_ns = accept_again(mediator, now_ns);
+        return again_ns < wait_ns ? again_ns : wait_ns;
 }

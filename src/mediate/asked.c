@@ -25,6 +25,9 @@
 /* include/uapi/linux/module.h: ignore modversions, ignore vermagic, compressed file. */
 #define KNOWN_FLAGS 7U
 
+/* The kernel's MAX_ERRNO. */
+#define ERRNO_MAX 4095
+
 static void handle_worker(struct event_source *source, uint32_t events);
 
 static void forget(struct asked *asked) {
@@ -32,7 +35,7 @@ static void forget(struct asked *asked) {
 
         work_end(asked);
         if (asked->state > ASKED_QUEUED) {
-                container->working--;
+                container->customer->working--;
                 container->mediator->working_count--;
         }
         list_remove(&asked->link);
@@ -136,22 +139,12 @@ static int look(struct asked *asked, const char **why) {
         if (r < 0)
                 return EAGAIN;
         r = asked->call == CALL_INIT_MODULE ? look_at_image(asked, why) : look_at_file(asked, why);
-        if (r != 0)
-                return r;
-        *why = "the caller's memory cannot be opened";
-        asked->memory_fd = caller_open_memory(self, tid);
-        return asked->memory_fd < 0 ? EAGAIN : 0;
+        return r;
 }
 
 /* Counts the request, whatever becomes of it. Returns whether it is one too many. */
 static bool is_over_rate(struct container *container, const struct policy_profile *profile) {
-        struct policy_limiter limiter;
-        bool taken;
-
-        memcpy(&limiter, container->store->limiter, sizeof(limiter));
-        taken = policy_limiter_take(&limiter, profile, journal_now_ns());
-        memcpy(container->store->limiter, &limiter, sizeof(limiter));
-        return !taken;
+        return !policy_limiter_take(&container->customer->limiter, profile, journal_now_ns());
 }
 
 /* Nothing is done for a caller that may not ask at all, and for one too many. Returns whether to go on. */
@@ -180,13 +173,18 @@ void asked_begin(struct container *container, struct journal_request *slot) {
         asked->asker.uid = (uid_t)-1;
         asked->worker = (struct event_source){ .handle = handle_worker, .fd = -1, .priority = EVENT_PRIORITY_ANSWERS };
         list_init(&asked->link);
+        if (slot->looks++ >= BEGUN_MAX) {
+                asked_answer(asked, EAGAIN, "too many mediators have ended while it waited");
+                return;
+        }
         r = look(asked, &why);
-        if (!may_ask(asked))
+        /* our own trouble says nothing about the caller */
+        if (r != EAGAIN && !may_ask(asked))
                 return;
         if (r != 0)
                 asked_answer(asked, r, why);
         else
-                list_insert_before(&container->queued, &asked->link);
+                list_insert_before(&container->customer->queued, &asked->link);
 }
 
 /* Work */
@@ -205,32 +203,47 @@ static void begin_work(struct asked *asked) {
 
         list_remove(&asked->link);
         list_insert_before(&mediator->working, &asked->link);
-        asked->container->working++;
+        asked->container->customer->working++;
         mediator->working_count++;
         asked->state = image ? ASKED_NAME : ASKED_PARAMS;
+        asked->memory_fd = caller_open_memory(&mediator->self, (pid_t)asked->slot->notif.pid);
         /* what was seen in /proc is only true of the caller if it still waits */
         if (!notify_is_waiting(&asked->container->notify, asked->slot))
                 asked_give_up(asked);
+        else if (asked->memory_fd < 0)
+                asked_answer(asked, EAGAIN, "the caller's memory cannot be opened");
         else
                 go_on(asked, asked->state, work_inspect(asked, image));
 }
 
-/* One of each container, then the next one of each: nobody waits behind another one's crowd. */
-void asked_work(struct mediator *mediator) {
-        bool found = true;
+/* Its memory hangs those who look at it, beyond being killed: there is no place for more of them. */
+static void refuse_hanging(struct customer *customer) {
+        while (!list_is_empty(&customer->queued))
+                asked_answer(container_of(customer->queued.next, struct asked, link), EAGAIN,
+                             "the memory of this container's callers does not answer");
+}
 
-        while (found && mediator->working_count < WORKING_MAX) {
-                found = false;
-                list_for_each_safe(node, after, &mediator->containers) {
-                        struct container *container = container_of(node, struct container, link);
+/* The next one whose turn it is, which goes to the end of the row; NULL: none has anything to do, or may. */
+static struct customer *next_customer(struct mediator *mediator) {
+        list_for_each_safe(node, after, &mediator->customers) {
+                struct customer *customer = container_of(node, struct customer, link);
 
-                        if (list_is_empty(&container->queued) || container->working >= WORKING_OF_ONE_MAX ||
-                            mediator->working_count >= WORKING_MAX)
-                                continue;
-                        begin_work(container_of(container->queued.next, struct asked, link));
-                        found = true;
-                }
+                if (customer->hanging >= WORKING_OF_ONE_MAX)
+                        refuse_hanging(customer);
+                if (list_is_empty(&customer->queued) || customer->working + customer->hanging >= WORKING_OF_ONE_MAX)
+                        continue;
+                list_remove(&customer->link);
+                list_insert_before(&mediator->customers, &customer->link);
+                return customer;
         }
+        return NULL;
+}
+
+void asked_work(struct mediator *mediator) {
+        struct customer *customer;
+
+        while (mediator->working_count < WORKING_MAX && (customer = next_customer(mediator)))
+                begin_work(container_of(customer->queued.next, struct asked, link));
 }
 
 static void take_name(struct asked *asked, const char *bytes, size_t length) {
@@ -292,13 +305,38 @@ static void hear_inspector(struct asked *asked) {
                 take_params(asked, message.bytes, message.answer.length);
 }
 
-/* It has seen foreign bytes: what it says has to be in the bounds of what it can say. */
-static bool makes_sense(struct decision *decision) {
-        decision->file[sizeof(decision->file) - 1] = '\0';
-        decision->reason[sizeof(decision->reason) - 1] = '\0';
-        if (decision->error < 0 || decision->rule > POLICY_RULE_PARAMETERS || decision->step_count > STEPS_MAX)
+/* Into quotes of the log. */
+static void make_printable(char *text, size_t size) {
+        text[size - 1] = '\0';
+        for (; *text; text++)
+                if (*text < ' ' || *text > '~' || *text == '"')
+                        *text = '\'';
+}
+
+static bool is_good_step(const struct policy_profile *profile, const struct step_module *step) {
+        const char *end = memchr(step->name, '\0', sizeof(step->name));
+
+        return end && asker_is_name(step->name, (size_t)(end - step->name)) &&
+               !policy_denies(profile, &(struct policy_module){ .name = step->name });
+}
+
+/*
+ * It has taken a container's parameters apart: whatever that has made of it, what is loaded is what was asked for, and
+ * nothing that is denied by name.
+ */
+static bool makes_sense(const struct asked *asked, struct decision *decision) {
+        const struct policy_profile *profile = container_profile(asked->container);
+
+        make_printable(decision->file, sizeof(decision->file));
+        make_printable(decision->reason, sizeof(decision->reason));
+        if (decision->error < 0 || decision->error > ERRNO_MAX || decision->rule > POLICY_RULE_PARAMETERS ||
+            decision->step_count > STEPS_MAX)
                 return false;
-        return decision->error != 0 || decision->wanted < decision->step_count;
+        for (uint32_t i = 0; i < decision->step_count; i++)
+                if (!is_good_step(profile, &decision->steps[i]))
+                        return false;
+        return decision->error != 0 || (decision->wanted < decision->step_count &&
+                                        strcmp(decision->steps[decision->wanted].name, asked->name) == 0);
 }
 
 static void hear_decider(struct asked *asked) {
@@ -315,7 +353,7 @@ static void hear_decider(struct asked *asked) {
                 return;
         }
         work_end(asked);
-        if (length != (ssize_t)sizeof(*decision) || !makes_sense(decision)) {
+        if (length != (ssize_t)sizeof(*decision) || !makes_sense(asked, decision)) {
                 free(decision);
                 asked_answer(asked, EAGAIN, "whoever decided has ended");
                 return;
@@ -376,9 +414,7 @@ static void handle_worker(struct event_source *source, uint32_t events) {
         }
 }
 
-uint64_t asked_expire(struct mediator *mediator, uint64_t now_ns) {
-        uint64_t wait_ns = UINT64_MAX;
-
+void asked_expire(struct mediator *mediator, uint64_t now_ns) {
         list_for_each_safe(node, after, &mediator->working) {
                 struct asked *asked = container_of(node, struct asked, link);
 
@@ -386,8 +422,18 @@ uint64_t asked_expire(struct mediator *mediator, uint64_t now_ns) {
                         asked_answer(asked, EAGAIN,
                                      asked->state == ASKED_DECIDED ? "the host's modules do not answer"
                                                                    : "the caller's memory does not answer");
-                else if (asked->deadline_ns - now_ns < wait_ns)
-                        wait_ns = asked->deadline_ns - now_ns;
+        }
+}
+
+uint64_t asked_wait_ns(const struct mediator *mediator, uint64_t now_ns) {
+        uint64_t wait_ns = UINT64_MAX;
+
+        for (const struct list_node *node = mediator->working.next; node != &mediator->working; node = node->next) {
+                const struct asked *asked = container_of(node, struct asked, link);
+                uint64_t left_ns = asked->deadline_ns > now_ns ? asked->deadline_ns - now_ns : 0;
+
+                if (asked->deadline_ns != UINT64_MAX && left_ns < wait_ns)
+                        wait_ns = left_ns;
         }
         return wait_ns;
 }

@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/nsfs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -49,6 +51,21 @@ int asker_namespace(int proc, pid_t pid, const char *kind, uint64_t ret[static 2
         (void)snprintf(path, sizeof(path), "%d/ns/%s", (int)pid, kind);
         if (fstatat(proc, path, &status, 0) < 0)
                 return -errno;
+        ret[0] = status.st_dev;
+        ret[1] = status.st_ino;
+        return 0;
+}
+
+int asker_namespace_of_root(int proc, pid_t pid, uint64_t ret[static 2]) {
+        char path[PATH_ROOM];
+        _cleanup_fd_ int fd = openat(proc, below(path, pid, "ns/user"), O_RDONLY | O_CLOEXEC);
+        struct stat status;
+        uid_t owner;
+
+        if (fd < 0 || fstat(fd, &status) < 0 || ioctl(fd, NS_GET_OWNER_UID, &owner) < 0)
+                return -errno;
+        if (owner != 0)
+                return -EPERM;
         ret[0] = status.st_dev;
         ret[1] = status.st_ino;
         return 0;
@@ -111,10 +128,13 @@ static bool is_root_by(const char *map, uid_t uid) {
         return false;
 }
 
-static bool is_root(int proc, pid_t tid, uid_t uid) {
+/* Returns 0 or negative errno. */
+static int look_for_root(int proc, pid_t tid, struct asker *asker) {
         static char text[TEXT_ROOM];
+        ssize_t length = read_text(proc, tid, "uid_map", text);
 
-        return read_text(proc, tid, "uid_map", text) > 0 && is_root_by(text, uid);
+        asker->caller.root = length > 0 && is_root_by(text, asker->uid);
+        return length < 0 ? (int)length : 0;
 }
 
 /* capget(2) takes the id of any thread, and its sets are those that it has in its own user namespace. */
@@ -137,9 +157,9 @@ int asker_look(int proc, pid_t tid, const uint64_t user_namespace[static 2], str
                 return r == -ENOENT ? -ESRCH : r;
         if (its[1] == 0 || its[0] != user_namespace[0] || its[1] != user_namespace[1])
                 return 0;
-        ret->caller.root = is_root(proc, tid, ret->uid);
+        r = look_for_root(proc, tid, ret);
         ret->caller.capable = is_capable(tid);
-        return 0;
+        return r == -ENOENT ? -ESRCH : r;
 }
 
 /* Kernel modules are called nothing else; and it is good for a log, a path and a policy as it is. */

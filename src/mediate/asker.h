@@ -24,6 +24,12 @@ struct asker {
 int asker_namespace(int proc, pid_t pid, const char *kind, uint64_t ret[static 2]);
 
 /*
+ * The same of its user namespace, if root of ours has made that, or it is ours: no other one is given to a container by its
+ * runtime. -EPERM: it is somebody else's.
+ */
+int asker_namespace_of_root(int proc, pid_t pid, uint64_t ret[static 2]);
+
+/*
  * Is the container's process `pid`, as the runtime says it, a process under a filter? If not it is another one's number.
  */
 bool asker_is_filtered(int proc, pid_t pid);

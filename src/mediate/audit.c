@@ -35,12 +35,27 @@ static const char *result_name(int error) {
         return error == 0 ? "OK" : name_of_error(error);
 }
 
+/* Is this one to be told of? */
+static bool take_line(struct customer *customer) {
+        uint64_t now_ns = journal_now_ns();
+
+        if (now_ns - customer->audited_ns >= REFUSALS_TOLD_NS) {
+                customer->audited_ns = now_ns;
+                customer->audited = 0;
+        }
+        return customer->audited++ < REFUSALS_TOLD;
+}
+
 void audit(struct asked *asked, int error, const char *why) {
         const struct container *container = asked->container;
         const struct decision *decision = asked->decision;
         const char *verdict = why ? "none" : (decision && decision->error == 0 ? "allow" : "refuse");
         char params[PARAMS_SHOWN + 4], place[300] = "";
 
+        if (asked->state == ASKED_QUEUED && !take_line(container->customer)) {
+                container->customer->unaudited++;
+                return;
+        }
         quote(asked->params ? asked->params : "", asked->params_length, params);
         if (!why && decision && decision->line > 0)
                 (void)snprintf(place, sizeof(place), " at=%s:%u", decision->file, decision->line);
@@ -52,30 +67,19 @@ void audit(struct asked *asked, int error, const char *why) {
                    why ? why : (decision ? decision->reason : ""), result_name(error));
 }
 
-/* Is this one to be told of? */
-static bool take_line(struct container *container) {
-        uint64_t now_ns = journal_now_ns();
-
-        if (now_ns - container->audited_ns >= REFUSALS_TOLD_NS) {
-                container->audited_ns = now_ns;
-                container->audited = 0;
-        }
-        return container->audited++ < REFUSALS_TOLD;
-}
-
 void audit_refusal(const struct asked *asked, const struct policy_verdict *verdict) {
         struct container *container = asked->container;
         char place[300] = "", more[32] = "";
 
-        if (!take_line(container)) {
-                container->unaudited++;
+        if (!take_line(container->customer)) {
+                container->customer->unaudited++;
                 return;
         }
         if (verdict->place.line > 0)
                 (void)snprintf(place, sizeof(place), " at=%s:%u", verdict->place.file, verdict->place.line);
-        if (container->unaudited > 0)
-                (void)snprintf(more, sizeof(more), " untold=%u", container->unaudited);
-        container->unaudited = 0;
+        if (container->customer->unaudited > 0)
+                (void)snprintf(more, sizeof(more), " untold=%u", container->customer->unaudited);
+        container->customer->unaudited = 0;
         log_notice("audit container=%s profile=%s pid=%u uid=%u module=%s verdict=refuse rule=%s%s because=\"%s\" "
                    "result=%s%s",
                    container->store->id, profile_name(container), asked->slot->notif.pid, asked->asker.uid,

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,9 @@
 #include "util/log.h"
 #include "util/memfd.h"
 #include "util/service.h"
+
+/* Systemd may have much to do. */
+#define KEEP_AGAIN_NS (100 * 1000000ULL)
 
 /* By this name systemd keeps both of its descriptors. */
 static void store_name(const struct container *container, char name[static SERVICE_NAME_SIZE]) {
@@ -34,7 +38,6 @@ static struct container *container_new(struct mediator *mediator) {
         container->store_fd = -1;
         container->notify.listener = -1;
         container->listener.fd = -1;
-        list_init(&container->queued);
         list_insert_before(&mediator->containers, &container->link);
         mediator->container_count++;
         return container;
@@ -47,7 +50,8 @@ static int store_map(struct container *container) {
         if (store == MAP_FAILED)
                 return -errno;
         container->store = store;
-        return 0;
+        /* what an inspector that was taken over could write there, callers would be answered by */
+        return madvise(store, sizeof(struct container_store), MADV_DONTFORK) < 0 ? -errno : 0;
 }
 
 static int store_create(struct container *container) {
@@ -86,7 +90,9 @@ static void handle_listener(struct event_source *source, uint32_t events) {
         struct container *container = container_of(source, struct container, listener);
         struct journal_request *slot;
 
-        if ((events & EPOLLIN) && may_receive(container) && notify_receive(&container->notify, &slot) == 0)
+        /* it waits for ever if there is none any more */
+        if ((events & EPOLLIN) && may_receive(container) && (notify_poll(&container->notify) & POLLIN) &&
+            notify_receive(&container->notify, &slot) == 0)
                 asked_begin(container, slot);
         if (events & EPOLLHUP)
                 container_end(container, true);
@@ -100,8 +106,8 @@ void container_listen(struct container *container) {
 
         if (container->mediator->stopping || !may_receive(container))
                 event_remove(loop, &container->listener);
-        else if (!container->listener.watched)
-                (void)event_add(loop, &container->listener);
+        else if (!container->listener.watched && event_add(loop, &container->listener) < 0)
+                container->mediator->error = -ENOMEM; /* its callers would wait for ever: another mediator may do better */
 }
 
 static void found(struct journal_request *slot, void *context) {
@@ -124,24 +130,84 @@ void container_end(struct container *container, bool forever) {
                 if (container->asked[i].state != ASKED_NONE)
                         asked_give_up(&container->asked[i]);
         notify_deinit(&container->notify);
-        if (forever && container->kept) {
+        if (container->kept == KEPT_NOT_YET)
+                mediator->unkept--;
+        if (forever && container->kept == KEPT) {
                 store_name(container, name);
                 service_forget_fds(name);
         }
         if (container->store)
                 (void)munmap(container->store, sizeof(*container->store));
+        container->store = NULL;
         container->store_fd = fd_close(container->store_fd);
-        list_remove(&container->link);
+        if (container->customer) {
+                container->customer->listeners--;
+                customer_leave(container->customer);
+        }
+        container->customer = NULL;
         mediator->container_count--;
-        free(container);
+        /* this round may have more to say to it: see struct event_source */
+        list_remove(&container->link);
+        list_insert_before(&mediator->ended, &container->link);
+}
+
+void containers_free(struct mediator *mediator) {
+        struct list_node *node;
+
+        while ((node = list_take_first(&mediator->ended)))
+                free(container_of(node, struct container, link));
 }
 
 /* Without anybody to keep it, it is served all the same, as long as this process lives. */
 static void keep(struct container *container) {
+        const int fds[] = { container->store_fd, container->notify.listener };
         char name[SERVICE_NAME_SIZE];
+        int r;
 
         store_name(container, name);
-        container->kept = service_keep_fds(name, (const int[]){ container->store_fd, container->notify.listener }, 2) == 0;
+        r = service_keep_fds(name, fds, 2);
+        container->kept = r == 0 ? KEPT : (r == -ENOTCONN ? KEPT_BY_NOBODY : KEPT_NOT_YET);
+}
+
+uint64_t containers_keep(struct mediator *mediator, uint64_t now_ns) {
+        if (mediator->unkept == 0)
+                return UINT64_MAX;
+        if (now_ns < mediator->keep_again_ns)
+                return mediator->keep_again_ns - now_ns;
+        list_for_each_safe(node, after, &mediator->containers) {
+                struct container *container = container_of(node, struct container, link);
+
+                if (container->kept != KEPT_NOT_YET)
+                        continue;
+                keep(container);
+                if (container->kept != KEPT_NOT_YET)
+                        mediator->unkept--;
+        }
+        mediator->keep_again_ns = now_ns + KEEP_AGAIN_NS;
+        return mediator->unkept > 0 ? KEEP_AGAIN_NS : UINT64_MAX;
+}
+
+/* Returns 0 or negative errno: -EUSERS, it has too many. */
+static int join_customer(struct container *container) {
+        struct customer *customer = customer_use(container->mediator, container->store->id);
+
+        if (!customer)
+                return -ENOMEM;
+        container->customer = customer;
+        return ++customer->listeners > LISTENERS_OF_ONE_MAX ? -EUSERS : 0;
+}
+
+static void fill_store(struct container *container, const char *id, const char *profile, pid_t pid,
+                       const uint64_t user_namespace[static 2]) {
+        struct container_store *store = container->store;
+
+        store->version = MEDIATION_VERSION;
+        store->named = profile != NULL;
+        store->pid = pid;
+        memcpy(store->user_namespace, user_namespace, sizeof(store->user_namespace));
+        (void)snprintf(store->id, sizeof(store->id), "%s", id);
+        (void)snprintf(store->profile, sizeof(store->profile), "%s", profile ? profile : "");
+        store->header.started_ns = journal_now_ns();
 }
 
 int container_begin_consume_fd(struct mediator *mediator, int listener, const char *id, const char *profile, pid_t pid,
@@ -149,26 +215,23 @@ int container_begin_consume_fd(struct mediator *mediator, int listener, const ch
         struct container *container = container_new(mediator);
         int r = container ? store_create(container) : -ENOMEM;
 
-        if (r < 0) {
+        if (r == 0) {
+                container->serial = ++mediator->serial;
+                fill_store(container, id, profile, pid, user_namespace);
+                r = join_customer(container);
+        }
+        if (r < 0)
                 fd_close(listener);
+        else
+                r = start_consume_fd(container, listener);
+        if (r < 0) {
                 if (container)
                         container_end(container, false);
                 return r;
         }
-        container->serial = ++mediator->serial;
-        container->store->version = MEDIATION_VERSION;
-        container->store->named = profile != NULL;
-        container->store->pid = pid;
-        memcpy(container->store->user_namespace, user_namespace, sizeof(container->store->user_namespace));
-        (void)snprintf(container->store->id, sizeof(container->store->id), "%s", id);
-        (void)snprintf(container->store->profile, sizeof(container->store->profile), "%s", profile ? profile : "");
-        container->store->header.started_ns = journal_now_ns();
-        r = start_consume_fd(container, listener);
-        if (r < 0) {
-                container_end(container, false);
-                return r;
-        }
         keep(container);
+        if (container->kept == KEPT_NOT_YET)
+                mediator->unkept++;
         return 0;
 }
 
@@ -182,9 +245,14 @@ int container_resume_consume_fds(struct mediator *mediator, int listener, int st
                 return -ENOMEM;
         }
         container->serial = serial;
-        container->kept = true;
+        container->kept = KEPT;
         container->store_fd = store_fd;
         r = store_take(container);
+        if (r == 0) {
+                container->store->id[sizeof(container->store->id) - 1] = '\0';
+                container->store->profile[sizeof(container->store->profile) - 1] = '\0';
+                r = join_customer(container);
+        }
         if (r < 0)
                 fd_close(listener);
         else
@@ -193,8 +261,6 @@ int container_resume_consume_fds(struct mediator *mediator, int listener, int st
                 container_end(container, true);
                 return r;
         }
-        container->store->id[sizeof(container->store->id) - 1] = '\0';
-        container->store->profile[sizeof(container->store->profile) - 1] = '\0';
         notify_recover(&container->notify, found, container);
         container_listen(container);
         return 0;
@@ -204,13 +270,4 @@ const struct policy_profile *container_profile(const struct container *container
         const struct container_store *store = container->store;
 
         return policy_choose(container->mediator->policy, store->named ? store->profile : NULL, NULL);
-}
-
-void containers_forget(struct mediator *mediator) {
-        list_for_each_safe(node, after, &mediator->containers) {
-                struct container *container = container_of(node, struct container, link);
-
-                if (container->store)
-                        (void)munmap(container->store, sizeof(*container->store));
-        }
 }

@@ -48,6 +48,19 @@ static void take_verdict(const struct policy_verdict *verdict, struct decision *
         (void)snprintf(decision->reason, sizeof(decision->reason), "%s", verdict->reason);
 }
 
+/* What no other attempt would change is no trouble of ours. */
+static int refuse_plan(int r, struct decision *decision) {
+        if (r != -E2BIG && r != -EPERM)
+                return r;
+        decision->error = EPERM;
+        decision->rule = POLICY_RULE_DEPENDENCY;
+        decision->line = 0;
+        (void)snprintf(decision->reason, sizeof(decision->reason), "%s",
+                       r == -E2BIG ? "it needs too many other modules"
+                                   : "modprobe.d has an install command for a module that it needs (blacklist=respect)");
+        return 0;
+}
+
 static int decide(struct kmod_ctx *kmod, struct kmod_module *module, const struct question *question,
                   struct decision *decision) {
         struct policy_host_module host = { 0 };
@@ -63,6 +76,7 @@ static int decide(struct kmod_ctx *kmod, struct kmod_module *module, const struc
                         (void)snprintf(decision->reason, sizeof(decision->reason), "the host has no such module");
                 } else if (verdict.error == 0) {
                         r = plan_make(kmod, module, question->profile, decision);
+                        r = refuse_plan(r, decision);
                 }
         }
         policy_host_deinit(&host);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -130,9 +131,11 @@ static void load_policy(struct mediator *mediator) {
 
 /* Events */
 
-static void reap(void) {
-        while (waitpid(-1, NULL, WNOHANG) > 0)
-                ;
+static void reap(struct mediator *mediator) {
+        pid_t pid;
+
+        while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+                work_reaped(mediator, pid);
 }
 
 static void stop(struct mediator *mediator) {
@@ -152,7 +155,7 @@ static void handle_signals(struct event_source *source, uint32_t events) {
         (void)events;
         while (read(source->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
                 if (info.ssi_signo == SIGCHLD)
-                        reap();
+                        reap(mediator);
                 else if (info.ssi_signo == SIGHUP)
                         load_policy(mediator);
                 else
@@ -238,6 +241,9 @@ static int listen_for_runtimes(struct mediator *mediator, const char *path, int 
         }
         if (fd < 0)
                 return 0;
+        /* whose connection is gone by the time of accept(2) must not be waited for */
+        if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+                return check(-errno, "set up the socket for container runtimes");
         mediator->oci = (struct event_source){ .handle = agent_accept, .fd = fd };
         return check(event_add(&mediator->loop, &mediator->oci), "wait for container runtimes");
 }
@@ -257,9 +263,11 @@ static int supervise(struct mediator *mediator) {
                         stopping_ns = now_ns;
                 if (mediator->stopping && (mediator->working_count == 0 || now_ns - stopping_ns >= STOP_LIMIT_NS))
                         return 0;
-                wait_ns = shorter(agent_expire(mediator, now_ns), asked_expire(mediator, now_ns));
+                asked_expire(mediator, now_ns);
                 if (!mediator->stopping)
                         asked_work(mediator);
+                wait_ns = shorter(agent_expire(mediator, now_ns), asked_wait_ns(mediator, now_ns));
+                wait_ns = shorter(wait_ns, containers_keep(mediator, now_ns));
                 if (watchdog_ns > 0 && now_ns - told_ns >= watchdog_ns / 3) {
                         service_tell("WATCHDOG=1");
                         told_ns = now_ns;
@@ -271,6 +279,7 @@ static int supervise(struct mediator *mediator) {
                 r = event_dispatch(&mediator->loop, wait_ns == UINT64_MAX ? -1 : (int)(wait_ns / 1000000U + 1));
                 if (r < 0)
                         return check(r, "wait for events");
+                containers_free(mediator);
         }
         return mediator->error;
 }
@@ -287,6 +296,9 @@ static struct mediator *mediator_new(const struct mediate_config *config) {
         mediator->performers.handle = handle_performers;
         list_init(&mediator->containers);
         list_init(&mediator->working);
+        list_init(&mediator->ended);
+        list_init(&mediator->customers);
+        list_init(&mediator->helpers);
         /* goes up from one mediator to the next */
         mediator->serial = journal_now_ns();
         for (unsigned int i = 0; i < CONNECTIONS_MAX; i++)
@@ -299,7 +311,7 @@ static void mediator_deinit(struct mediator *mediator) {
         list_for_each_safe(node, after, &mediator->containers) {
                 struct container *container = container_of(node, struct container, link);
 
-                if (!container->kept)
+                if (container->kept != KEPT)
                         container_end(container, false);
         }
 }

@@ -63,6 +63,17 @@ static bool is_acceptable(const struct planner *planner, struct kmod_module *mod
         return good;
 }
 
+/* With what it needs it may be more than there is room for, or something that is not to be had. */
+static int visit_or_leave_out(struct planner *planner, struct kmod_module *module) {
+        uint32_t count = planner->decision->step_count;
+        int r = visit(planner, module, true);
+
+        if (r != -E2BIG && r != -EPERM)
+                return r;
+        planner->decision->step_count = count;
+        return 0;
+}
+
 static int visit_soft(struct planner *planner, const struct kmod_list *list) {
         const struct kmod_list *item;
         int r = 0;
@@ -71,7 +82,7 @@ static int visit_soft(struct planner *planner, const struct kmod_list *list) {
                 struct kmod_module *module = kmod_module_get_module(item);
 
                 if (r == 0 && is_acceptable(planner, module))
-                        r = visit(planner, module, true);
+                        r = visit_or_leave_out(planner, module);
                 kmod_module_unref(module);
         }
         return r;
@@ -122,7 +133,11 @@ static int visit(struct planner *planner, struct kmod_module *module, bool is_so
         if (is_on_path(planner, name) || kmod_module_get_initstate(module) == KMOD_MODULE_BUILTIN)
                 return 0;
         if (planner->depth == DEPTH_MAX)
-                return is_soft ? 0 : -E2BIG;
+                return -E2BIG;
+        /* modprobe would run the command, and that is mostly one that fails */
+        if (planner->depth > 0 && kmod_module_get_install_commands(module) &&
+            policy_profile_respects_blacklist(planner->profile))
+                return -EPERM;
         planner->path[planner->depth++] = name;
         r = visit_all_of(planner, module, is_soft);
         planner->depth--;

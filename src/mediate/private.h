@@ -6,6 +6,7 @@
  *
  *   mediator.c     the loop; signals, reload
  *   agent.c        what container runtimes say (linux.seccomp.listenerPath)
+ *   customer.c     what all listeners of a container have in common: how much it may ask for
  *   container.c    one listener: received from, kept by systemd, taken over, ended
  *   asked.c        the life of a request
  *   work.c         the processes that work on requests
@@ -27,15 +28,19 @@
 #include "util/event.h"
 #include "util/list.h"
 
-/* Listeners, those of exec'd processes too. */
+/* Listeners, those of exec'd processes too; and of one container. */
 #define CONTAINERS_MAX 1024U
+#define LISTENERS_OF_ONE_MAX 64U
 
 /* Connections whose state is not complete. */
 #define CONNECTIONS_MAX 64U
 
 /* Requests that are worked on, in all, and of one container: each has a process, and the others wait for their turn. */
-#define WORKING_MAX 128U
+#define WORKING_MAX 512U
 #define WORKING_OF_ONE_MAX 8U
+
+/* Mediators may end while a request waits. So many, and it may be the one that they die of. */
+#define BEGUN_MAX 10U
 
 enum asked_state {
         ASKED_NONE,
@@ -52,7 +57,7 @@ struct asked {
         struct journal_request *slot;
         enum asked_state state;
         bool was_sent;         /* an earlier mediator has had it loaded */
-        struct list_node link; /* in container.queued, or mediator.working */
+        struct list_node link; /* in customer.queued, or mediator.working */
         enum call call;
         struct asker asker;
         uint64_t image_length;       /* of an init_module call */
@@ -61,26 +66,54 @@ struct asked {
         uint32_t params_length;
         int memory_fd;             /* /proc/TID/mem, owned; -1: none */
         struct event_source worker; /* the socket of who works on it, owned */
-        pid_t pid;                 /* of an inspector or decider; 0: none */
+        struct helper *helper;     /* an inspector or decider; NULL: none */
         uint64_t deadline_ns;      /* of it; UINT64_MAX: none */
         struct decision *decision; /* owned; NULL: none yet */
+};
+
+/*
+ * A child that works on a request, until it has been waited for. One that hangs in a caller's memory may not even be
+ * killed: as long as it is there, it takes the place of a request of its container.
+ */
+struct helper {
+        struct list_node link; /* in mediator.helpers */
+        pid_t pid;
+        struct customer *customer;
+        struct asked *asked; /* NULL: it has been killed */
+};
+
+/* A container, by the name that its runtime gives it. */
+struct customer {
+        struct list_node link; /* in mediator.customers; whose turn is next is the first one */
+        uint32_t users;        /* listeners and helpers */
+        uint32_t listeners;
+        uint32_t working; /* requests */
+        uint32_t hanging; /* helpers that were killed, and are not dead yet */
+        struct policy_limiter limiter;
+        struct list_node queued; /* requests */
+        uint64_t audited_ns;     /* begin of the second in which */
+        uint32_t audited;        /* so many refusals were told, and */
+        uint32_t unaudited;      /* so many were not, since the last one that was */
+        char id[CONTAINER_ID_SIZE];
+};
+
+enum kept {
+        KEPT_BY_NOBODY, /* there is no service manager */
+        KEPT_NOT_YET,
+        KEPT,
 };
 
 /* A listener: of a container, or of a process that was executed in one. */
 struct container {
         struct mediator *mediator;
-        struct list_node link; /* in mediator.containers */
+        struct list_node link; /* in mediator.containers, or .ended */
+        struct customer *customer;
         struct container_store *store;
         int store_fd;
         uint64_t serial; /* by which systemd keeps it, */
-        bool kept;       /* if it does */
+        enum kept kept;
         struct notify notify;
         struct event_source listener; /* the descriptor is notify's */
-        struct list_node queued;
-        uint32_t working;
-        uint64_t audited_ns; /* begin of the second in which */
-        uint32_t audited;    /* so many refusals were told, and */
-        uint32_t unaudited;  /* so many were not, since the last one that was */
         struct asked asked[CONTAINER_SLOTS];
 };
 
@@ -88,7 +121,7 @@ struct connection {
         struct event_source source; /* its descriptor is owned; -1: none */
         struct mediator *mediator;
         struct oci_reader reader;
-        pid_t runtime; /* as we see it; 0: it cannot be seen */
+        bool sees_our_pids; /* the runtime is in our pid namespace */
         int fds[OCI_FDS_MAX];
         unsigned int fd_count;
         uint64_t since_ns;
@@ -106,10 +139,16 @@ struct mediator {
         struct caller_self self;
         bool stopping;
         int error;
+        uint64_t accept_again_ns; /* there were no descriptors for a connection */
+        uint64_t keep_again_ns;   /* systemd did not take something at once */
+        uint32_t unkept;          /* containers that it has yet to be handed */
 
         struct connection connections[CONNECTIONS_MAX];
-        struct list_node containers; /* whose turn is next is the first one */
+        struct list_node containers;
+        struct list_node ended; /* containers, until nothing of this round speaks of them */
         uint32_t container_count;
+        struct list_node customers;
+        struct list_node helpers;
         struct list_node working;
         uint32_t working_count;
         uint64_t serial;
@@ -122,6 +161,14 @@ void agent_accept(struct event_source *source, uint32_t events);
 
 /* Gives up connections that took too long. Returns the nanoseconds until the next one has, or UINT64_MAX. */
 uint64_t agent_expire(struct mediator *mediator, uint64_t now_ns);
+
+/* customer.c */
+
+/* The one of that name, with another user. NULL: no memory. */
+struct customer *customer_use(struct mediator *mediator, const char *id);
+
+/* One user less: the last one frees it. */
+void customer_leave(struct customer *customer);
 
 /* container.c */
 
@@ -144,8 +191,11 @@ void container_end(struct container *container, bool forever);
 /* The profile of its requests under the policy that there is now, or NULL. */
 const struct policy_profile *container_profile(const struct container *container);
 
-/* In a child that is not to know of them: unmaps the stores. */
-void containers_forget(struct mediator *mediator);
+/* Hands systemd what it does not keep yet. Returns the nanoseconds until it is to be tried again, or UINT64_MAX. */
+uint64_t containers_keep(struct mediator *mediator, uint64_t now_ns);
+
+/* Frees those that have ended. */
+void containers_free(struct mediator *mediator);
 
 /* asked.c */
 
@@ -161,8 +211,11 @@ void asked_answer(struct asked *asked, int error, const char *why);
 /* Its requester has gone, or its container: gives it up. */
 void asked_give_up(struct asked *asked);
 
-/* Ends work that took too long. Returns the nanoseconds until the next one has, or UINT64_MAX. */
-uint64_t asked_expire(struct mediator *mediator, uint64_t now_ns);
+/* Ends work that took too long. */
+void asked_expire(struct mediator *mediator, uint64_t now_ns);
+
+/* The nanoseconds until the next one has, or UINT64_MAX. */
+uint64_t asked_wait_ns(const struct mediator *mediator, uint64_t now_ns);
 
 /* work.c */
 
@@ -176,6 +229,9 @@ int work_load(struct asked *asked);
 
 /* Whoever works on it is ended, as far as that is possible. */
 void work_end(struct asked *asked);
+
+/* A child has been waited for. */
+void work_reaped(struct mediator *mediator, pid_t pid);
 
 /* audit.c */
 

@@ -36,27 +36,47 @@ int work_start_performers(struct mediator *mediator) {
         return 0;
 }
 
+static struct helper *helper_new(struct asked *asked) {
+        struct container *container = asked->container;
+        struct helper *helper = calloc(1, sizeof(*helper));
+
+        if (!helper)
+                return NULL;
+        helper->asked = asked;
+        helper->customer = container->customer;
+        helper->customer->users++;
+        list_insert_before(&container->mediator->helpers, &helper->link);
+        return helper;
+}
+
+static void helper_free(struct helper *helper) {
+        if (!helper)
+                return;
+        list_remove(&helper->link);
+        customer_leave(helper->customer);
+        free(helper);
+}
+
 /*
  * Forks a child for the request, with a socket to it. Returns the child's process id, or 0 in the child, which has nothing
  * of the containers but this request; or negative errno.
  */
 static int fork_worker(struct asked *asked, const char *title, uint64_t limit_ns) {
         struct mediator *mediator = asked->container->mediator;
+        struct helper *helper = helper_new(asked);
         _cleanup_fd_ int ours = -1, theirs = -1;
-        pid_t pid;
-        int r = fdpass_pair(&ours, &theirs);
+        int r = helper ? fdpass_pair(&ours, &theirs) : -ENOMEM;
+        pid_t pid = r == 0 ? child_fork(title, &theirs, 1) : -1;
 
-        if (r < 0)
+        if (pid < 0) {
+                r = r == 0 ? -errno : r;
+                helper_free(helper);
                 return r;
-        pid = child_fork(title, &theirs, 1);
-        if (pid < 0)
-                return -errno;
-        if (pid == 0) {
-                /* what it could write there, callers would be answered by */
-                containers_forget(mediator);
-                return 0;
         }
-        asked->pid = pid;
+        if (pid == 0)
+                return 0;
+        helper->pid = pid;
+        asked->helper = helper;
         asked->worker.fd = fd_steal(&ours);
         asked->deadline_ns = journal_now_ns() + limit_ns;
         r = event_add(&mediator->loop, &asked->worker);
@@ -141,9 +161,27 @@ int work_load(struct asked *asked) {
 void work_end(struct asked *asked) {
         event_remove(&asked->container->mediator->loop, &asked->worker);
         asked->worker.fd = fd_close(asked->worker.fd);
-        /* it may hang in a caller's memory; its end is waited for by the loop */
-        if (asked->pid > 0)
-                (void)kill(asked->pid, SIGKILL);
-        asked->pid = 0;
         asked->deadline_ns = UINT64_MAX;
+        if (!asked->helper)
+                return;
+        (void)kill(asked->helper->pid, SIGKILL);
+        asked->helper->customer->hanging++;
+        asked->helper->asked = NULL;
+        asked->helper = NULL;
+}
+
+void work_reaped(struct mediator *mediator, pid_t pid) {
+        list_for_each_safe(node, after, &mediator->helpers) {
+                struct helper *helper = container_of(node, struct helper, link);
+
+                if (helper->pid != pid)
+                        continue;
+                /* what it has said is still in its socket */
+                if (helper->asked)
+                        helper->asked->helper = NULL;
+                else
+                        helper->customer->hanging--;
+                helper_free(helper);
+                return;
+        }
 }

@@ -32,7 +32,7 @@ static socklen_t manager(struct sockaddr_un *address) {
 }
 
 /* Returns 0 or negative errno. */
-static int tell(const char *state, const int *fds, unsigned int count) {
+static int tell(const char *state, const int *fds, unsigned int count, int flags) {
         /* a word that is lost is missed for ever, if it is that we are ready; the manager may have much to do */
         static const struct timeval patience = { .tv_sec = 2 };
         union {
@@ -59,28 +59,28 @@ static int tell(const char *state, const int *fds, unsigned int count) {
         if (fd < 0)
                 return -errno;
         (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-        while (sendmsg(fd, &message, MSG_NOSIGNAL) < 0)
+        while (sendmsg(fd, &message, MSG_NOSIGNAL | flags) < 0)
                 if (errno != EINTR)
                         return -errno;
         return 0;
 }
 
 void service_tell(const char *state) {
-        (void)tell(state, NULL, 0);
+        (void)tell(state, NULL, 0, 0);
 }
 
 int service_keep_fds(const char *name, const int *fds, unsigned int count) {
         char state[SERVICE_NAME_SIZE + 32];
 
         (void)snprintf(state, sizeof(state), "FDSTORE=1\nFDNAME=%s", name);
-        return tell(state, fds, count);
+        return tell(state, fds, count, MSG_DONTWAIT);
 }
 
 void service_forget_fds(const char *name) {
         char state[SERVICE_NAME_SIZE + 32];
 
         (void)snprintf(state, sizeof(state), "FDSTOREREMOVE=1\nFDNAME=%s", name);
-        (void)tell(state, NULL, 0);
+        (void)tell(state, NULL, 0, 0);
 }
 
 /* A number in the environment, or 0. */

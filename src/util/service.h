@@ -24,7 +24,8 @@ void service_take_fds(void (*take)(int fd, const char *name, void *context), voi
 
 /*
  * Has the service manager keep duplicates of `count` descriptors (SERVICE_KEPT_MAX at most) under a name, for whoever is
- * started after us (FDSTORE=1). Returns 0 or negative errno: -ENOTCONN, there is no service manager.
+ * started after us (FDSTORE=1). Does not wait. Returns 0 or negative errno: -ENOTCONN, there is no service manager;
+ * -EAGAIN, it does not take it now.
  */
 int service_keep_fds(const char *name, const int *fds, unsigned int count);
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """
-mediate_test.py MEDIATED CONTAINED CALLERS CC
+mediate_test.py MEDIATED CONTAINED CALLERS HANG CC
 
 modgate mediate with real filters, user namespaces and notifications, on modules that nobody loads: mediated.c says what
 stands in the kernel's place, contained.c is the container runtime. Needs root, or skips all.
@@ -18,7 +18,7 @@ import tempfile
 import time
 import unittest
 
-MEDIATED, CONTAINED, CALLERS = sys.argv.pop(1), sys.argv.pop(1), sys.argv.pop(1)
+MEDIATED, CONTAINED, CALLERS, HANG = [sys.argv.pop(1) for _ in range(4)]
 CC = sys.argv.pop(1).split()
 
 # name: its dependencies come from symbols
@@ -30,8 +30,11 @@ MODULES = {
     "mg_slow": "",
     "mg_secret": "",
 }
-NAME = ('__attribute__((section(".gnu.linkonce.this_module"), used)) static char this_module[1024] = '
-        '{ [24] = %s };')
+# What an init_module call hands over: an image with this name, as src/module/elf.c looks for it.
+IMAGE = """
+__attribute__((section(".gnu.linkonce.this_module"), used)) char this_module[1024] = { [24] = %s };
+__attribute__((section(".modinfo"), used)) static const char modinfo[] = "name=%s";
+"""
 
 POLICY = """
 [vpn]
@@ -169,7 +172,8 @@ class Mediate(unittest.TestCase):
     def contain(self, command, metadata="profile=vpn", owner=FIRST_USER, name="one"):
         # pylint: disable=consider-using-with
         return subprocess.Popen([CONTAINED, f"{self.directory}/oci.sock", name, metadata, owner, *command],
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
+                                start_new_session=True)
 
     def results(self, process):
         out, err = process.communicate(timeout=60)
@@ -248,10 +252,46 @@ class Mediate(unittest.TestCase):
         self.assertEqual(len(self.loads()), 6)
         self.assertLess(len(self.audits()), 30)
 
+    def image(self, name):
+        path = f"{self.directory}/files/image-{name}"
+        letters = ", ".join(f"'{letter}'" for letter in name)
+        subprocess.run([*CC, "-x", "c", "-c", "-", "-o", path], input=IMAGE % (letters, name), text=True, check=True)
+
     def test_images(self):
-        # an image that is none, and one without end
-        self.assertEqual(self.call("mg-top.ko", "image"), "1 ENOEXEC\n")
-        self.assertEqual(self.loads(), [])
+        self.image("mg_top")
+        self.image("mg_secret")
+        self.assertEqual(self.call("image-mg_top", "image", "debug=0"), "1 OK\n")
+        self.assertEqual(self.loads(), ["mg_base ", "mg_top debug=0"])
+        self.assertEqual(self.call("image-mg_secret", "image"), "1 EPERM\n")
+        self.assertEqual(self.call("no-image", "image"), "1 ENOEXEC\n")
+        self.assertEqual(len(self.loads()), 2)
+
+    def test_memory_that_does_not_answer(self):
+        hanging = [self.contain([HANG, self.file("mg-top.ko")], name="hanging", owner="-") for _ in range(20)]
+        begin = time.monotonic()
+        self.assertEqual(self.call("mg-top.ko", name="other"), "1 OK\n")
+        self.assertLess(time.monotonic() - begin, 3)
+        for process in hanging:
+            self.assertEqual(self.results(process), "EAGAIN\n")
+        self.assertIn('because="the caller\'s memory does not answer"', self.said())
+
+    def test_many_containers_whose_memory_does_not_answer(self):
+        hanging = [self.contain([HANG, self.file("mg-top.ko")], name=f"hanging{i // 8}", owner="-") for i in range(144)]
+        time.sleep(1)
+        self.assertEqual(self.call("mg-top.ko", name="other"), "1 OK\n")
+        for process in hanging:
+            self.assertEqual(self.results(process), "EAGAIN\n")
+
+    def test_killed_while_it_is_worked_for(self):
+        for _ in range(10):
+            processes = [self.contain([CALLERS, "20", self.file("mg-top.ko")], name=f"c{i}") for i in range(4)]
+            time.sleep(0.1)
+            for process in processes:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
+        self.assertEqual(self.call("mg-top.ko"), "1 OK\n")
+        wait_for(lambda: len(os.listdir(f"/proc/{self.mediator.pid}/fd")) < 20)
+
 
     # --- many at once ---
 
@@ -351,6 +391,16 @@ class Mediate(unittest.TestCase):
             self.assertEqual(self.results(process), "5 OK\n")
         # they have ended, and nobody keeps anything of them
         wait_for(lambda: manager.receive() == {})
+
+    def test_leaves_its_namespace_before_it_is_looked_at(self):
+        self.mediator.send_signal(signal.SIGSTOP)
+        plain = ["setpriv", "--reuid=7", "--regid=7", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"]
+        command = [*plain, "unshare", "--user", "--map-root-user", CALLERS, "1", self.file("mg-top.ko")]
+        processes = [self.contain(command, owner=owner, name=f"c{owner}") for owner in (FIRST_USER, "-")]
+        time.sleep(1)
+        self.mediator.send_signal(signal.SIGCONT)
+        for process in processes:
+            self.assertEqual(self.results(process), "1 EPERM\n")
 
     def restart(self, manager, listening):
         said = self.said().count("the policy in")
