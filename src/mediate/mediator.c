@@ -29,7 +29,7 @@
 #define STOP_LIMIT_NS (5 * 1000000000ULL)
 
 /* What systemd has handed over, until all of it is there: a listener and its store may come in any order. */
-struct kept {
+struct handed {
         uint64_t serial;
         int listener;
         int store;
@@ -37,12 +37,12 @@ struct kept {
 
 struct handed_over {
         int oci;
-        struct kept *kept;
+        struct handed *kept;
         size_t count;
 };
 
-static struct kept *find_kept(struct handed_over *handed_over, uint64_t serial) {
-        struct kept *kept;
+static struct handed *find_kept(struct handed_over *handed_over, uint64_t serial) {
+        struct handed *kept;
 
         for (size_t i = 0; i < handed_over->count; i++)
                 if (handed_over->kept[i].serial == serial)
@@ -51,7 +51,7 @@ static struct kept *find_kept(struct handed_over *handed_over, uint64_t serial) 
         if (!kept)
                 return NULL;
         handed_over->kept = kept;
-        kept[handed_over->count] = (struct kept){ .serial = serial, .listener = -1, .store = -1 };
+        kept[handed_over->count] = (struct handed){ .serial = serial, .listener = -1, .store = -1 };
         return &kept[handed_over->count++];
 }
 
@@ -65,7 +65,7 @@ static bool is_listening_stream(int fd) {
 
 static void take(int fd, const char *name, void *context) {
         struct handed_over *handed_over = context;
-        struct kept *kept = NULL;
+        struct handed *kept = NULL;
         uint64_t serial;
 
         if (sscanf(name, "container-%" SCNx64, &serial) == 1)
@@ -87,7 +87,7 @@ static void resume(struct mediator *mediator, struct handed_over *handed_over) {
         char name[SERVICE_NAME_SIZE];
 
         for (size_t i = 0; i < handed_over->count; i++) {
-                struct kept *kept = &handed_over->kept[i];
+                struct handed *kept = &handed_over->kept[i];
                 int r = -ENOENT;
 
                 if (kept->listener >= 0 && kept->store >= 0) {
