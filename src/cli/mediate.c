@@ -11,6 +11,7 @@
 
 enum {
         OPTION_HELP = CLI_LONG_OPTION,
+        OPTION_LXC_SOCKET,
         OPTION_OCI_SOCKET,
         OPTION_POLICY,
 };
@@ -19,6 +20,7 @@ enum {
 static int parse(int argc, char **argv, struct mediate_config *config, bool *help) {
         static const struct option options[] = {
                 { "help", no_argument, NULL, OPTION_HELP },
+                { "lxc-socket", required_argument, NULL, OPTION_LXC_SOCKET },
                 { "oci-socket", required_argument, NULL, OPTION_OCI_SOCKET },
                 { "policy", required_argument, NULL, OPTION_POLICY },
                 { 0 },
@@ -33,6 +35,10 @@ static int parse(int argc, char **argv, struct mediate_config *config, bool *hel
                 case OPTION_HELP:
                         *help = true;
                         return 0;
+                case OPTION_LXC_SOCKET:
+                        config->lxc_socket = optarg;
+                        r = cli_check_socket(&cli_mediate, "--lxc-socket", optarg);
+                        break;
                 case OPTION_OCI_SOCKET:
                         config->oci_socket = optarg;
                         r = cli_check_socket(&cli_mediate, "--oci-socket", optarg);
@@ -52,7 +58,8 @@ static int parse(int argc, char **argv, struct mediate_config *config, bool *hel
 static int mediate_command(const struct kernel_interface *kernel, int argc, char **argv) {
         struct mediate_config config = { .kernel = kernel,
                                          .policy_directory = POLICY_DIRECTORY,
-                                         .oci_socket = MEDIATE_OCI_SOCKET };
+                                         .oci_socket = MEDIATE_OCI_SOCKET,
+                                         .lxc_socket = MEDIATE_LXC_SOCKET };
         struct problem problem = { 0 };
         bool help = false;
         int r = parse(argc, argv, &config, &help);
@@ -81,6 +88,8 @@ const struct cli_command cli_mediate = {
                    "\n"
                    "  --oci-socket=PATH  where runtimes connect (default /run/modgate/oci.sock), unless systemd\n"
                    "                     hands a socket over\n"
+                   "  --lxc-socket=PATH  where liblxc connects (lxc.seccomp.notify.proxy; default\n"
+                   "                     /run/modgate/lxc.sock), unless systemd hands a socket over\n"
                    "  --policy=DIR       the policy's files (default /etc/modgate/policy.d)\n"
                    "  -h, --help         this page\n"
                    "\n"

@@ -57,14 +57,13 @@ static const char *find_profile(const struct mediator *mediator, const struct oc
         return name;
 }
 
-/* Is the runtime in our pid namespace? If it has gone already it is taken to have been. */
-static bool sees_our_pids(const struct mediator *mediator, pid_t runtime) {
+bool agent_sees_our_pids(const struct mediator *mediator, pid_t pid) {
         int proc = mediator->self.proc;
         uint64_t its[2], ours[2];
 
-        if (runtime == 0)
+        if (pid == 0)
                 return false;
-        return asker_namespace(proc, runtime, "pid", its) < 0 || asker_namespace(proc, getpid(), "pid", ours) < 0 ||
+        return asker_namespace(proc, pid, "pid", its) < 0 || asker_namespace(proc, getpid(), "pid", ours) < 0 ||
                (its[0] == ours[0] && its[1] == ours[1]);
 }
 
@@ -185,12 +184,31 @@ static struct connection *free_connection(struct mediator *mediator) {
         return NULL;
 }
 
+int agent_accept_root(struct mediator *mediator, struct event_source *source, pid_t *ret_pid) {
+        _cleanup_fd_ int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        struct ucred credentials = { 0 };
+        socklen_t size = sizeof(credentials);
+
+        if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+                log_error("cannot accept a container runtime: %m; trying again");
+                mediator->accept_again_ns = journal_now_ns() + ACCEPT_AGAIN_NS;
+                event_remove(&mediator->loop, source);
+        }
+        if (fd < 0)
+                return -1;
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0 || credentials.uid != 0) {
+                log_error("a container runtime of user %u is refused: it is not root's", credentials.uid);
+                return -1;
+        }
+        *ret_pid = credentials.pid;
+        return fd_steal(&fd);
+}
+
 void agent_accept(struct event_source *source, uint32_t events) {
         struct mediator *mediator = container_of(source, struct mediator, oci);
         struct connection *connection = free_connection(mediator);
-        struct ucred credentials = { 0 };
-        socklen_t size = sizeof(credentials);
-        _cleanup_fd_ int fd = -1;
+        pid_t pid;
+        int fd;
 
         (void)events;
         if (!connection) {
@@ -198,38 +216,37 @@ void agent_accept(struct event_source *source, uint32_t events) {
                 event_remove(&mediator->loop, source);
                 return;
         }
-        fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-                log_error("cannot accept a container runtime: %m; trying again");
-                mediator->accept_again_ns = journal_now_ns() + ACCEPT_AGAIN_NS;
-                event_remove(&mediator->loop, source);
-        }
+        fd = agent_accept_root(mediator, source, &pid);
         if (fd < 0)
                 return;
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0 || credentials.uid != 0) {
-                log_error("a container runtime of user %u is refused: it is not root's", credentials.uid);
-                return;
-        }
         connection->mediator = mediator;
-        connection->sees_our_pids = sees_our_pids(mediator, credentials.pid);
+        connection->sees_our_pids = agent_sees_our_pids(mediator, pid);
         connection->fd_count = 0;
         connection->since_ns = journal_now_ns();
         oci_reader_init(&connection->reader);
-        connection->source = (struct event_source){ .handle = handle_connection, .fd = fd_steal(&fd) };
+        connection->source = (struct event_source){ .handle = handle_connection, .fd = fd };
         if (event_add(&mediator->loop, &connection->source) < 0)
                 refuse(connection, "there is no memory");
 }
 
-/* Accepts again, if there is room for a connection. Returns the nanoseconds until it is to be tried, or UINT64_MAX. */
-static uint64_t accept_again(struct mediator *mediator, uint64_t now_ns) {
-        if (mediator->oci.fd < 0 || mediator->oci.watched || mediator->stopping || !free_connection(mediator))
+static uint64_t listen_again(struct mediator *mediator, struct event_source *source, uint64_t now_ns) {
+        if (source->fd < 0 || source->watched || mediator->stopping)
                 return UINT64_MAX;
         if (now_ns < mediator->accept_again_ns)
                 return mediator->accept_again_ns - now_ns;
-        if (event_add(&mediator->loop, &mediator->oci) == 0)
+        if (event_add(&mediator->loop, source) == 0)
                 return UINT64_MAX;
         mediator->accept_again_ns = now_ns + ACCEPT_AGAIN_NS;
         return ACCEPT_AGAIN_NS;
+}
+
+/* Accepts again, if there is room for it. Returns the nanoseconds until it is to be tried, or UINT64_MAX. */
+static uint64_t accept_again(struct mediator *mediator, uint64_t now_ns) {
+        uint64_t lxc_ns = listen_again(mediator, &mediator->lxc, now_ns), oci_ns = UINT64_MAX;
+
+        if (free_connection(mediator))
+                oci_ns = listen_again(mediator, &mediator->oci, now_ns);
+        return lxc_ns < oci_ns ? lxc_ns : oci_ns;
 }
 
 uint64_t agent_expire(struct mediator *mediator, uint64_t now_ns) {

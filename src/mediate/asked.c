@@ -30,6 +30,12 @@
 
 static void handle_worker(struct event_source *source, uint32_t events);
 
+/* False: nobody waits for it any more. */
+static bool give_answer(struct asked *asked, int error) {
+        return asked->container->is_monitor ? proxy_answer(asked, error)
+                                            : notify_answer(&asked->container->notify, asked->slot, error);
+}
+
 static void forget(struct asked *asked) {
         struct container *container = asked->container;
 
@@ -55,7 +61,7 @@ void asked_answer(struct asked *asked, int error, const char *why) {
         if (error == EEXIST && asked->was_sent)
                 error = 0;
         audit(asked, error, why);
-        (void)notify_answer(&container->notify, asked->slot, error);
+        (void)give_answer(asked, error);
         forget(asked);
         container_listen(container);
 }
@@ -65,13 +71,17 @@ static void refuse(struct asked *asked, const struct policy_verdict *verdict) {
         struct container *container = asked->container;
 
         audit_refusal(asked, verdict);
-        (void)notify_answer(&container->notify, asked->slot, verdict->error);
+        (void)give_answer(asked, verdict->error);
         forget(asked);
         container_listen(container);
 }
 
 void asked_give_up(struct asked *asked) {
-        notify_release(&asked->container->notify, asked->slot);
+        /* a monitor waits all the same */
+        if (asked->container->is_monitor)
+                (void)proxy_answer(asked, EAGAIN);
+        else
+                notify_release(&asked->container->notify, asked->slot);
         forget(asked);
 }
 

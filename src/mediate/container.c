@@ -26,21 +26,25 @@ static void store_name(const struct container *container, char name[static SERVI
         (void)snprintf(name, SERVICE_NAME_SIZE, "container-%" PRIx64, container->serial);
 }
 
-static struct container *container_new(struct mediator *mediator) {
-        struct container *container;
-
+int container_init(struct container *container, struct mediator *mediator) {
         if (mediator->container_count >= CONTAINERS_MAX)
-                return NULL;
-        container = calloc(1, sizeof(*container));
-        if (!container)
-                return NULL;
+                return -ENOMEM;
         container->mediator = mediator;
         container->store_fd = -1;
         container->notify.listener = -1;
         container->listener.fd = -1;
         list_insert_before(&mediator->containers, &container->link);
         mediator->container_count++;
-        return container;
+        return 0;
+}
+
+static struct container *container_new(struct mediator *mediator) {
+        struct container *container = calloc(1, sizeof(*container));
+
+        if (container && container_init(container, mediator) == 0)
+                return container;
+        free(container);
+        return NULL;
 }
 
 static int store_map(struct container *container) {
@@ -104,6 +108,8 @@ static void handle_listener(struct event_source *source, uint32_t events) {
 void container_listen(struct container *container) {
         struct event_loop *loop = &container->mediator->loop;
 
+        if (container->is_monitor) /* that has one request at a time */
+                return;
         if (container->mediator->stopping || !may_receive(container))
                 event_remove(loop, &container->listener);
         else if (!container->listener.watched && event_add(loop, &container->listener) < 0)
@@ -136,7 +142,9 @@ void container_end(struct container *container, bool forever) {
                 store_name(container, name);
                 service_forget_fds(name);
         }
-        if (container->store)
+        if (container->is_monitor)
+                free(container->store);
+        else if (container->store)
                 (void)munmap(container->store, sizeof(*container->store));
         container->store = NULL;
         container->store_fd = fd_close(container->store_fd);
@@ -187,8 +195,7 @@ uint64_t containers_keep(struct mediator *mediator, uint64_t now_ns) {
         return mediator->unkept > 0 ? KEEP_AGAIN_NS : UINT64_MAX;
 }
 
-/* Returns 0 or negative errno: -EUSERS, it has too many. */
-static int join_customer(struct container *container) {
+int container_join(struct container *container) {
         struct customer *customer = customer_use(container->mediator, container->store->id);
 
         if (!customer)
@@ -218,7 +225,7 @@ int container_begin_consume_fd(struct mediator *mediator, int listener, const ch
         if (r == 0) {
                 container->serial = ++mediator->serial;
                 fill_store(container, id, profile, pid, user_namespace);
-                r = join_customer(container);
+                r = container_join(container);
         }
         if (r < 0)
                 fd_close(listener);
@@ -251,7 +258,7 @@ int container_resume_consume_fds(struct mediator *mediator, int listener, int st
         if (r == 0) {
                 container->store->id[sizeof(container->store->id) - 1] = '\0';
                 container->store->profile[sizeof(container->store->profile) - 1] = '\0';
-                r = join_customer(container);
+                r = container_join(container);
         }
         if (r < 0)
                 fd_close(listener);

@@ -17,11 +17,13 @@
 #include "kernel_interface.h"
 
 #define MEDIATE_OCI_SOCKET "/run/modgate/oci.sock"
+#define MEDIATE_LXC_SOCKET "/run/modgate/lxc.sock"
 
 struct mediate_config {
         const struct kernel_interface *kernel;
         const char *policy_directory;
-        const char *oci_socket; /* where to listen, if systemd hands no socket over; NULL: not at all */
+        const char *oci_socket; /* where to listen, if systemd hands no such socket over; NULL: not at all */
+        const char *lxc_socket;
 };
 
 /*

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,6 +38,7 @@ struct handed {
 
 struct handed_over {
         int oci;
+        int lxc;
         struct handed *kept;
         size_t count;
 };
@@ -55,11 +57,11 @@ static struct handed *find_kept(struct handed_over *handed_over, uint64_t serial
         return &kept[handed_over->count++];
 }
 
-static bool is_listening_stream(int fd) {
+static bool is_listening(int fd, int wanted_type) {
         int type = 0, listening = 0;
         socklen_t size = sizeof(int);
 
-        return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM &&
+        return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == wanted_type &&
                getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening;
 }
 
@@ -74,8 +76,10 @@ static void take(int fd, const char *name, void *context) {
                 kept->listener = fd;
         } else if (kept && kept->store < 0) {
                 kept->store = fd;
-        } else if (!kept && handed_over->oci < 0 && is_listening_stream(fd)) {
+        } else if (!kept && handed_over->oci < 0 && is_listening(fd, SOCK_STREAM)) {
                 handed_over->oci = fd;
+        } else if (!kept && handed_over->lxc < 0 && is_listening(fd, SOCK_SEQPACKET)) {
+                handed_over->lxc = fd;
         } else {
                 log_warning("a descriptor that was handed over as '%s' is none that is known here", name);
                 fd_close(fd);
@@ -144,6 +148,7 @@ static void stop(struct mediator *mediator) {
         mediator->stopping = true;
         service_tell("STOPPING=1");
         event_remove(&mediator->loop, &mediator->oci);
+        event_remove(&mediator->loop, &mediator->lxc);
         list_for_each_safe(node, after, &mediator->containers)
                 container_listen(container_of(node, struct container, link));
 }
@@ -230,12 +235,13 @@ static int start(struct mediator *mediator) {
         return r;
 }
 
-static int listen_for_runtimes(struct mediator *mediator, const char *path, int fd) {
+/* At what systemd has handed over, or else at `path`. */
+static int listen_at(struct mediator *mediator, struct event_source *source, int fd, const char *path, int type) {
         if (fd < 0 && path)
-                fd = socket_listen(path, SOCK_STREAM);
+                fd = socket_listen(path, type);
         if (fd < 0 && path) {
-                log_error("cannot listen at %s: %s; name an --oci-socket in a directory that is writable, where nobody "
-                          "else listens",
+                log_error("cannot listen at %s: %s; name another path, in a directory that is writable, where nobody else "
+                          "listens",
                           path, strerror(-fd));
                 return fd;
         }
@@ -243,9 +249,9 @@ static int listen_for_runtimes(struct mediator *mediator, const char *path, int 
                 return 0;
         /* whose connection is gone by the time of accept(2) must not be waited for */
         if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-                return check(-errno, "set up the socket for container runtimes");
-        mediator->oci = (struct event_source){ .handle = agent_accept, .fd = fd };
-        return check(event_add(&mediator->loop, &mediator->oci), "wait for container runtimes");
+                return check(-errno, "set up a socket");
+        source->fd = fd;
+        return check(event_add(&mediator->loop, source), "wait for container runtimes");
 }
 
 static uint64_t shorter(uint64_t a, uint64_t b) {
@@ -268,6 +274,7 @@ static int supervise(struct mediator *mediator) {
                         asked_work(mediator);
                 wait_ns = shorter(agent_expire(mediator, now_ns), asked_wait_ns(mediator, now_ns));
                 wait_ns = shorter(wait_ns, containers_keep(mediator, now_ns));
+                wait_ns = shorter(wait_ns, proxy_expire(mediator, now_ns));
                 if (watchdog_ns > 0 && now_ns - told_ns >= watchdog_ns / 3) {
                         service_tell("WATCHDOG=1");
                         told_ns = now_ns;
@@ -292,7 +299,7 @@ static struct mediator *mediator_new(const struct mediate_config *config) {
         mediator->kernel = config->kernel;
         mediator->policy_directory = config->policy_directory;
         mediator->loop.epoll_fd = mediator->self.proc = -1;
-        mediator->oci.fd = mediator->signals.fd = mediator->performers.fd = -1;
+        mediator->oci.fd = mediator->lxc.fd = mediator->signals.fd = mediator->performers.fd = -1;
         mediator->performers.handle = handle_performers;
         list_init(&mediator->containers);
         list_init(&mediator->working);
@@ -317,7 +324,7 @@ static void mediator_deinit(struct mediator *mediator) {
 }
 
 int mediate_run(const struct mediate_config *config) {
-        struct handed_over handed_over = { .oci = -1 };
+        struct handed_over handed_over = { .oci = -1, .lxc = -1 };
         struct mediator *mediator = mediator_new(config);
         int r = mediator ? 0 : check(-ENOMEM, "start");
 
@@ -326,7 +333,14 @@ int mediate_run(const struct mediate_config *config) {
         service_take_fds(take, &handed_over);
         r = start(mediator);
         if (r == 0)
-                r = listen_for_runtimes(mediator, config->oci_socket, handed_over.oci);
+                r = check(syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &mediator->sizes) < 0 ? -errno : 0,
+                          "ask the kernel about its notifications");
+        mediator->oci.handle = agent_accept;
+        mediator->lxc.handle = proxy_accept;
+        if (r == 0)
+                r = listen_at(mediator, &mediator->oci, handed_over.oci, config->oci_socket, SOCK_STREAM);
+        if (r == 0)
+                r = listen_at(mediator, &mediator->lxc, handed_over.lxc, config->lxc_socket, SOCK_SEQPACKET);
         if (r < 0)
                 return r;
         resume(mediator, &handed_over);

@@ -6,6 +6,7 @@
  *
  *   mediator.c     the loop; signals, reload
  *   agent.c        what container runtimes say (linux.seccomp.listenerPath)
+ *   proxy.c        what liblxc's monitors say (lxc.seccomp.notify.proxy)
  *   customer.c     what all listeners of a container have in common: how much it may ask for
  *   container.c    one listener: received from, kept by systemd, taken over, ended
  *   asked.c        the life of a request
@@ -112,6 +113,7 @@ struct container {
         int store_fd;
         uint64_t serial; /* by which systemd keeps it, */
         enum kept kept;
+        bool is_monitor; /* of proxy.c: its answers go to a monitor of liblxc, and its store is only ours */
         struct notify notify;
         struct event_source listener; /* the descriptor is notify's */
         struct asked asked[CONTAINER_SLOTS];
@@ -134,7 +136,9 @@ struct mediator {
         struct confinement confinement;
         struct event_loop loop;
         struct event_source signals;
-        struct event_source oci; /* listening socket */
+        struct event_source oci; /* listening sockets */
+        struct event_source lxc;
+        struct seccomp_notif_sizes sizes; /* of this kernel */
         struct event_source performers;
         struct caller_self self;
         bool stopping;
@@ -159,6 +163,12 @@ struct mediator {
 /* A connection waits at the socket. */
 void agent_accept(struct event_source *source, uint32_t events);
 
+/* Accepts a connection of root's, and says whose. Returns a descriptor (owned), or -1. */
+int agent_accept_root(struct mediator *mediator, struct event_source *source, pid_t *ret_pid);
+
+/* Is this process in our pid namespace? If it has gone already it is taken to have been. */
+bool agent_sees_our_pids(const struct mediator *mediator, pid_t pid);
+
 /* Gives up connections that took too long. Returns the nanoseconds until the next one has, or UINT64_MAX. */
 uint64_t agent_expire(struct mediator *mediator, uint64_t now_ns);
 
@@ -170,7 +180,24 @@ struct customer *customer_use(struct mediator *mediator, const char *id);
 /* One user less: the last one frees it. */
 void customer_leave(struct customer *customer);
 
+/* proxy.c */
+
+/* A monitor waits at the socket. */
+void proxy_accept(struct event_source *source, uint32_t events);
+
+/* Answers a request of a monitor. False: it has gone. */
+bool proxy_answer(struct asked *asked, int error);
+
+/* Answers requests before their monitors' time is up. Returns the nanoseconds until the next one's is, or UINT64_MAX. */
+uint64_t proxy_expire(struct mediator *mediator, uint64_t now_ns);
+
 /* container.c */
+
+/* An empty one, in memory of the caller's that containers_free() frees. Returns 0 or -ENOMEM: there are too many. */
+int container_init(struct container *container, struct mediator *mediator);
+
+/* Once its store has its id: shares what a container may have. Returns 0 or negative errno: -EUSERS, it has too many. */
+int container_join(struct container *container);
 
 /*
  * Begins to serve a listener, which is taken over. `profile`: what the configuration names; NULL: nothing; empty: a name

@@ -1,35 +1,47 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * hang FILE: a finit_module call of FILE with parameters in memory that never answers: who reads it waits for a page that
- * userfaultfd(2) does not bring. Prints the result by name.
+ * hang FILE DIRECTORY SECONDS: a finit_module call of FILE with parameters in memory that is mapped from a file system
+ * whose server (below DIRECTORY) does not answer. Prints the result by name, and lets go of those who wait for that memory
+ * SECONDS later.
  */
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define PAGE 4096U
+#include "../live/scripted_fuse.h"
+
+static struct scripted kit;
 
 int main(int argc, char **argv) {
-        int faults = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
-        int file = argc == 2 ? open(argv[1], O_RDONLY | O_CLOEXEC) : -1;
-        void *memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        struct uffdio_api api = { .api = UFFD_API };
-        struct uffdio_register range = { .range = { .start = (unsigned long)memory, .len = PAGE },
-                                         .mode = UFFDIO_REGISTER_MODE_MISSING };
+        struct scripted_fuse fuse;
+        void *memory;
+        int file, mapped;
+        long r;
 
-        if (faults < 0 || file < 0 || memory == MAP_FAILED || ioctl(faults, UFFDIO_API, &api) < 0 ||
-            ioctl(faults, UFFDIO_REGISTER, &range) < 0) {
-                perror("hang");
+        if (argc != 4 || snprintf(kit.directory, sizeof(kit.directory), "%s/%d", argv[2], (int)getpid()) < 0 ||
+            mkdir(kit.directory, 0755) < 0)
                 return 1;
+        if (!scripted_fuse_mount(&kit, argv[1], &fuse)) {
+                (void)puts("no /dev/fuse");
+                return 0;
         }
-        (void)puts(syscall(SYS_finit_module, file, memory, 0) < 0 ? strerrorname_np(errno) : "OK");
+        file = open(argv[1], O_RDONLY | O_CLOEXEC);
+        mapped = open(fuse.path, O_RDONLY | O_CLOEXEC);
+        memory = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, mapped, 0);
+        CHECK(file >= 0 && mapped >= 0 && memory != MAP_FAILED);
+        *fuse.state = SCRIPTED_FUSE_READS_HANG;
+        r = syscall(SYS_finit_module, file, memory, 0);
+        (void)puts(r < 0 ? strerrorname_np(errno) : "OK");
+        (void)fflush(stdout);
+        (void)sleep((unsigned int)atoi(argv[3]));
+        scripted_fuse_abort(&fuse);
         return 0;
 }

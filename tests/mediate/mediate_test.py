@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """
-mediate_test.py MEDIATED CONTAINED CALLERS HANG CC
+mediate_test.py MEDIATED CONTAINED CALLERS MONITORED HANG CC
 
 modgate mediate with real filters, user namespaces and notifications, on modules that nobody loads: mediated.c says what
 stands in the kernel's place, contained.c is the container runtime. Needs root, or skips all.
@@ -18,7 +18,7 @@ import tempfile
 import time
 import unittest
 
-MEDIATED, CONTAINED, CALLERS, HANG = [sys.argv.pop(1) for _ in range(4)]
+MEDIATED, CONTAINED, CALLERS, MONITORED, HANG = [sys.argv.pop(1) for _ in range(5)]
 CC = sys.argv.pop(1).split()
 
 # name: its dependencies come from symbols
@@ -266,21 +266,44 @@ class Mediate(unittest.TestCase):
         self.assertEqual(self.call("no-image", "image"), "1 ENOEXEC\n")
         self.assertEqual(len(self.loads()), 2)
 
+    def hang(self, count, seconds=0, **arguments):
+        os.makedirs(f"{self.directory}/hang", exist_ok=True)
+        return [self.contain([HANG, self.file("mg-top.ko"), f"{self.directory}/hang", str(seconds)], owner="-", **arguments)
+                for _ in range(count)]
+
+    def check_hanging(self, processes):
+        results = {self.results(process) for process in processes}
+        if results == {"no /dev/fuse\n"}:
+            self.skipTest("there is no /dev/fuse")
+        self.assertEqual(results, {"EAGAIN\n"})
+
     def test_memory_that_does_not_answer(self):
-        hanging = [self.contain([HANG, self.file("mg-top.ko")], name="hanging", owner="-") for _ in range(20)]
+        hanging = self.hang(10, name="hanging")
         begin = time.monotonic()
         self.assertEqual(self.call("mg-top.ko", name="other"), "1 OK\n")
         self.assertLess(time.monotonic() - begin, 3)
-        for process in hanging:
-            self.assertEqual(self.results(process), "EAGAIN\n")
+        self.check_hanging(hanging)
         self.assertIn('because="the caller\'s memory does not answer"', self.said())
 
     def test_many_containers_whose_memory_does_not_answer(self):
-        hanging = [self.contain([HANG, self.file("mg-top.ko")], name=f"hanging{i // 8}", owner="-") for i in range(144)]
+        hanging = [process for i in range(10) for process in self.hang(8, name=f"hanging{i}")]
         time.sleep(1)
+        begin = time.monotonic()
         self.assertEqual(self.call("mg-top.ko", name="other"), "1 OK\n")
-        for process in hanging:
-            self.assertEqual(self.results(process), "EAGAIN\n")
+        self.assertLess(time.monotonic() - begin, 3)
+        self.check_hanging(hanging)
+
+    def test_inspectors_that_cannot_be_killed(self):
+        first = self.hang(8, seconds=12, name="hanging")
+        wait_for(lambda: self.said().count("the caller's memory does not answer") == 8)
+        begin = time.monotonic()
+        later = self.hang(4, name="hanging")
+        wait_for(lambda: self.said().count("of this container's callers does not answer") == 4)
+        self.assertLess(time.monotonic() - begin, 4)
+        self.assertEqual(self.call("mg-top.ko", name="other"), "1 OK\n")
+        self.check_hanging(first + later)
+        # and when they are dead it is served again
+        wait_for(lambda: self.call("mg-top.ko", name="hanging") in ("1 OK\n", "1 EEXIST\n"))
 
     def test_killed_while_it_is_worked_for(self):
         for _ in range(10):
@@ -365,6 +388,38 @@ class Mediate(unittest.TestCase):
         wait_for(self.loads)
         self.stop()
         self.assertEqual(self.results(slow), "1 EAGAIN\n")
+
+    # --- liblxc ---
+
+    def monitor(self, module, *words, count=1, cookie="profile=vpn"):
+        # pylint: disable=consider-using-with
+        return subprocess.Popen([MONITORED, f"{self.directory}/lxc.sock", cookie, CALLERS, str(count), self.file(module), *words],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
+
+    def test_lxc(self):
+        self.assertEqual(self.results(self.monitor("mg-top.ko", "0", "debug=1")), "1 OK\n")
+        self.assertEqual(self.loads(), ["mg_base ", "mg_top debug=1"])
+        self.assertEqual(self.results(self.monitor("mg_secret.ko")), "1 EPERM\n")
+        self.assertEqual(self.results(self.monitor("mg_other.ko", cookie="")), "1 OK\n")
+        self.assertEqual(self.results(self.monitor("mg-top.ko", cookie="profile=nobody")), "1 EPERM\n")
+        self.assertRegex(self.audits()[0], "container=lxc-[0-9]+ profile=vpn pid=[0-9]+ uid=0 module=mg_top ")
+
+    def test_lxc_one_after_the_other(self):
+        self.assertEqual(self.results(self.monitor("mg-top.ko", count=20)), "20 OK\n")
+
+    def test_lxc_is_answered_in_time(self):
+        write(f"{self.directory}/results/mg_slow", "0 23000")
+        self.assertEqual(self.results(self.monitor("mg_slow.ko")), "1 EAGAIN\n")
+
+    def test_lxc_nonsense(self):
+        for text in (b"x", b"x" * 5000, b"\0" * 136):
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            connection.connect(f"{self.directory}/lxc.sock")
+            connection.send(text)
+            self.assertEqual(connection.recv(1), b"")
+            connection.close()
+        self.assertEqual(self.said().count("a message of liblxc is refused"), 3)
+        self.assertEqual(self.results(self.monitor("mg-top.ko")), "1 OK\n")
 
     # --- restarts, with this test for a service manager that keeps what it is handed ---
 

@@ -86,5 +86,5 @@ int main(int argc, char **argv) {
         kernel.module_sysfs = "sys";
         kernel.insert_module = insert;
         return mediate_run(&(struct mediate_config){
-                       .kernel = &kernel, .policy_directory = "policy", .oci_socket = "./oci.sock" }) < 0;
+                       .kernel = &kernel, .policy_directory = "policy", .oci_socket = "./oci.sock", .lxc_socket = "./lxc.sock" }) < 0;
 }
