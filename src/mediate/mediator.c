@@ -291,11 +291,7 @@ static int supervise(struct mediator *mediator) {
         return mediator->error;
 }
 
-static struct mediator *mediator_new(const struct mediate_config *config) {
-        struct mediator *mediator = calloc(1, sizeof(*mediator));
-
-        if (!mediator)
-                return NULL;
+static void mediator_init(struct mediator *mediator, const struct mediate_config *config) {
         mediator->kernel = config->kernel;
         mediator->policy_directory = config->policy_directory;
         mediator->loop.epoll_fd = mediator->self.proc = -1;
@@ -310,11 +306,10 @@ static struct mediator *mediator_new(const struct mediate_config *config) {
         mediator->serial = journal_now_ns();
         for (unsigned int i = 0; i < CONNECTIONS_MAX; i++)
                 mediator->connections[i].source.fd = -1;
-        return mediator;
 }
 
-/* What systemd keeps goes on without us; of what it does not, nobody waits any longer. */
-static void mediator_deinit(struct mediator *mediator) {
+/* What systemd keeps goes on without us; of what it does not, nobody waits any longer. All else ends with the process. */
+static void leave(struct mediator *mediator) {
         list_for_each_safe(node, after, &mediator->containers) {
                 struct container *container = container_of(node, struct container, link);
 
@@ -325,11 +320,11 @@ static void mediator_deinit(struct mediator *mediator) {
 
 int mediate_run(const struct mediate_config *config) {
         struct handed_over handed_over = { .oci = -1, .lxc = -1 };
-        struct mediator *mediator = mediator_new(config);
-        int r = mediator ? 0 : check(-ENOMEM, "start");
+        static struct mediator the_only_one;
+        struct mediator *mediator = &the_only_one;
+        int r;
 
-        if (r < 0)
-                return r;
+        mediator_init(mediator, config);
         service_take_fds(take, &handed_over);
         r = start(mediator);
         if (r == 0)
@@ -346,6 +341,6 @@ int mediate_run(const struct mediate_config *config) {
         resume(mediator, &handed_over);
         service_tell("READY=1");
         r = supervise(mediator);
-        mediator_deinit(mediator);
+        leave(mediator);
         return r;
 }
