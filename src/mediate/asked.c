@@ -28,6 +28,9 @@
 /* The kernel's MAX_ERRNO. */
 #define ERRNO_MAX 4095
 
+/* How often it is looked whether a container will have no place any more. */
+#define STUCK_LOOK_NS (200 * 1000000ULL)
+
 static void handle_worker(struct event_source *source, uint32_t events);
 
 /* False: nobody waits for it any more. */
@@ -235,10 +238,12 @@ static void refuse_hanging(struct customer *customer) {
 
 /* The next one whose turn it is, which goes to the end of the row; NULL: none has anything to do, or may. */
 static struct customer *next_customer(struct mediator *mediator) {
+        uint64_t now_ns = journal_now_ns();
+
         list_for_each_safe(node, after, &mediator->customers) {
                 struct customer *customer = container_of(node, struct customer, link);
 
-                if (customer->hanging >= WORKING_OF_ONE_MAX)
+                if (customer_is_stuck(customer, now_ns))
                         refuse_hanging(customer);
                 if (list_is_empty(&customer->queued) || customer->working + customer->hanging >= WORKING_OF_ONE_MAX)
                         continue;
@@ -444,6 +449,12 @@ uint64_t asked_wait_ns(const struct mediator *mediator, uint64_t now_ns) {
 
                 if (asked->deadline_ns != UINT64_MAX && left_ns < wait_ns)
                         wait_ns = left_ns;
+        }
+        for (const struct list_node *node = mediator->customers.next; node != &mediator->customers; node = node->next) {
+                const struct customer *customer = container_of(node, struct customer, link);
+
+                if (customer->stuck_ns != 0 && !list_is_empty(&customer->queued) && wait_ns > STUCK_LOOK_NS)
+                        wait_ns = STUCK_LOOK_NS;
         }
         return wait_ns;
 }

@@ -89,7 +89,8 @@ struct customer {
         uint32_t users;        /* listeners and helpers */
         uint32_t listeners;
         uint32_t working; /* requests */
-        uint32_t hanging; /* helpers that were killed, and are not dead yet */
+        uint32_t hanging;  /* helpers that were killed, and are not dead yet */
+        uint64_t stuck_ns; /* since when these have all places; 0: they have not */
         struct policy_limiter limiter;
         struct list_node queued; /* requests */
         uint64_t audited_ns;     /* begin of the second in which */
@@ -176,6 +177,15 @@ uint64_t agent_expire(struct mediator *mediator, uint64_t now_ns);
 
 /* The one of that name, with another user. NULL: no memory. */
 struct customer *customer_use(struct mediator *mediator, const char *id);
+
+/* One more, or one less, of its helpers was killed and is not dead. */
+void customer_hang(struct customer *customer, int change);
+
+/*
+ * Do such helpers have all of its places, and not only for the moment that it takes to wait for one that was killed? Then
+ * there will be none.
+ */
+bool customer_is_stuck(const struct customer *customer, uint64_t now_ns);
 
 /* One user less: the last one frees it. */
 void customer_leave(struct customer *customer);

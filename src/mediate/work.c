@@ -165,7 +165,7 @@ void work_end(struct asked *asked) {
         if (!asked->helper)
                 return;
         (void)kill(asked->helper->pid, SIGKILL);
-        asked->helper->customer->hanging++;
+        customer_hang(asked->helper->customer, 1);
         asked->helper->asked = NULL;
         asked->helper = NULL;
 }
@@ -180,7 +180,7 @@ void work_reaped(struct mediator *mediator, pid_t pid) {
                 if (helper->asked)
                         helper->asked->helper = NULL;
                 else
-                        helper->customer->hanging--;
+                        customer_hang(helper->customer, -1);
                 helper_free(helper);
                 return;
         }
