@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What container runtimes say: a ContainerProcessState for each connection, with the listener (docs/oci.md). Only root's
- * runtimes are heard; who starts containers decides which profile they have.
+ * What container runtimes say: a ContainerProcessState for each connection, with the listener (docs/oci.md). Only
+ * root's runtimes are heard; who starts containers decides which profile they have.
  */
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,8 +17,12 @@
 #include "oci/profile.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/service.h"
 
-/* A runtime writes its state at once. */
+/*
+ * A runtime writes its state at once, but it may be long before it begins: crun connects when it creates the container,
+ * and the state comes once the container has been started. So it may wait, unless its place is needed.
+ */
 #define STATE_LIMIT_NS (10 * 1000000000ULL)
 
 #define PIECE_SIZE 65536U
@@ -24,7 +30,17 @@
 /* Without descriptors to accept with. */
 #define ACCEPT_AGAIN_NS (1 * 1000000000ULL)
 
+static void connection_name(uint64_t serial, char name[static SERVICE_NAME_SIZE]) {
+        (void)snprintf(name, SERVICE_NAME_SIZE, AGENT_CONNECTION "%" PRIx64, serial);
+}
+
 static void forget(struct connection *connection) {
+        char name[SERVICE_NAME_SIZE];
+
+        if (connection->kept) {
+                connection_name(connection->serial, name);
+                service_forget_fds(name);
+        }
         event_remove(&connection->mediator->loop, &connection->source);
         for (unsigned int i = 0; i < connection->fd_count; i++)
                 fd_close(connection->fds[i]);
@@ -67,16 +83,36 @@ bool agent_sees_our_pids(const struct mediator *mediator, pid_t pid) {
                (its[0] == ours[0] && its[1] == ours[1]);
 }
 
+/* Of its other listeners. False: there are none, or they do not agree: then it is not one container. */
+static bool find_user_namespace_of(const struct mediator *mediator, const char *id, uint64_t ret[static 2]) {
+        bool found = false;
+
+        list_for_each_safe(node, after, &mediator->containers) {
+                const struct container *container = container_of(node, struct container, link);
+                const struct container_store *store = container->store;
+
+                if (container->is_monitor || !store || strcmp(store->id, id) != 0 || store->user_namespace[1] == 0)
+                        continue;
+                if (found && memcmp(ret, store->user_namespace, sizeof(store->user_namespace)) != 0)
+                        return false;
+                memcpy(ret, store->user_namespace, sizeof(store->user_namespace));
+                found = true;
+        }
+        return found;
+}
+
 /*
- * Zeros if it cannot be known: then nobody there is root, but whoever asks may be let through by caller=any. The process
- * does not wait for us, and may be in a user namespace of its own by now: that one is not root's.
+ * Zeros if it cannot be known: then nobody there is root, but whoever asks may be let through by caller=any. The
+ * process does not wait for us, and may be in a user namespace of its own by now: that one is not root's. Who is
+ * executed in a container has no pid from crun before 1.9, but is in the user namespace of the others there.
  */
 static void find_user_namespace(const struct connection *connection, const struct oci_state *state,
                                 uint64_t ret[static 2]) {
         int proc = connection->mediator->self.proc;
 
-        ret[0] = ret[1] = 0;
-        if (connection->sees_our_pids && asker_is_filtered(proc, state->pid) &&
+        if (state->pid == 0 && find_user_namespace_of(connection->mediator, state->id, ret))
+                return;
+        if (state->pid > 0 && connection->sees_our_pids && asker_is_filtered(proc, state->pid) &&
             asker_namespace_of_root(proc, state->pid, ret) == 0)
                 return;
         ret[0] = ret[1] = 0;
@@ -100,7 +136,8 @@ static void begin(struct connection *connection, const struct oci_state *state) 
         connection->fds[state->seccomp_fd] = -1;
         r = container_begin_consume_fd(mediator, listener, state->id, profile, state->pid, user_namespace);
         if (r < 0) {
-                refuse(connection, r == -ENOMEM || r == -EUSERS ? "there are too many, or there is no memory" : strerror(-r));
+                refuse(connection,
+                       r == -ENOMEM || r == -EUSERS ? "there are too many, or there is no memory" : strerror(-r));
                 return;
         }
         log_info("container=%s pid=%d profile=%s: served", state->id, (int)state->pid,
@@ -166,10 +203,17 @@ static void handle_connection(struct event_source *source, uint32_t events) {
         (void)events;
         if (length == -EAGAIN || length == -EINTR)
                 return;
+        if (length == 0 && !connection->reader.begun) {
+                log_info("a container runtime has gone without a word: its container has not been started");
+                forget(connection);
+                return;
+        }
         if (length < 0) {
                 refuse(connection, length == -EMFILE ? "its descriptors cannot be taken" : strerror((int)-length));
                 return;
         }
+        if (!connection->reader.begun)
+                connection->since_ns = journal_now_ns();
         r = length > 0 ? oci_reader_add(&connection->reader, piece, (size_t)length, (unsigned int)fds) : 0;
         if (r < 0)
                 refuse(connection, connection->reader.problem.text);
@@ -184,29 +228,47 @@ static struct connection *free_connection(struct mediator *mediator) {
         return NULL;
 }
 
-int agent_accept_root(struct mediator *mediator, struct event_source *source, pid_t *ret_pid) {
-        _cleanup_fd_ int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+static bool is_roots(int fd, pid_t *ret_pid) {
         struct ucred credentials = { 0 };
         socklen_t size = sizeof(credentials);
+
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0 || credentials.uid != 0) {
+                log_error("a container runtime of user %u is refused: it is not root's", credentials.uid);
+                return false;
+        }
+        *ret_pid = credentials.pid;
+        return true;
+}
+
+int agent_accept_root(struct mediator *mediator, struct event_source *source, pid_t *ret_pid) {
+        _cleanup_fd_ int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
         if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
                 log_error("cannot accept a container runtime: %m; trying again");
                 mediator->accept_again_ns = journal_now_ns() + ACCEPT_AGAIN_NS;
                 event_remove(&mediator->loop, source);
         }
-        if (fd < 0)
-                return -1;
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0 || credentials.uid != 0) {
-                log_error("a container runtime of user %u is refused: it is not root's", credentials.uid);
-                return -1;
-        }
-        *ret_pid = credentials.pid;
-        return fd_steal(&fd);
+        return fd >= 0 && is_roots(fd, ret_pid) ? fd_steal(&fd) : -1;
+}
+
+static void connection_begin(struct mediator *mediator, struct connection *connection, int fd, pid_t pid) {
+        connection->mediator = mediator;
+        connection->sees_our_pids = agent_sees_our_pids(mediator, pid);
+        connection->fd_count = 0;
+        connection->since_ns = journal_now_ns();
+        oci_reader_init(&connection->reader);
+        connection->source = (struct event_source){ .handle = handle_connection, .fd = fd };
+}
+
+static void connection_listen(struct connection *connection) {
+        if (event_add(&connection->mediator->loop, &connection->source) < 0)
+                refuse(connection, "there is no memory");
 }
 
 void agent_accept(struct event_source *source, uint32_t events) {
         struct mediator *mediator = container_of(source, struct mediator, oci);
         struct connection *connection = free_connection(mediator);
+        char name[SERVICE_NAME_SIZE];
         pid_t pid;
         int fd;
 
@@ -219,14 +281,28 @@ void agent_accept(struct event_source *source, uint32_t events) {
         fd = agent_accept_root(mediator, source, &pid);
         if (fd < 0)
                 return;
-        connection->mediator = mediator;
-        connection->sees_our_pids = agent_sees_our_pids(mediator, pid);
-        connection->fd_count = 0;
-        connection->since_ns = journal_now_ns();
-        oci_reader_init(&connection->reader);
-        connection->source = (struct event_source){ .handle = handle_connection, .fd = fd };
-        if (event_add(&mediator->loop, &connection->source) < 0)
-                refuse(connection, "there is no memory");
+        connection_begin(mediator, connection, fd, pid);
+        connection->serial = ++mediator->serial;
+        connection_name(connection->serial, name);
+        connection->kept = service_keep_fds(name, &fd, 1, false) == 0;
+        connection_listen(connection);
+}
+
+void agent_resume_consume_fd(struct mediator *mediator, int fd, uint64_t serial) {
+        struct connection *connection = free_connection(mediator);
+        char name[SERVICE_NAME_SIZE];
+        pid_t pid;
+
+        if (!connection || !is_roots(fd, &pid)) {
+                connection_name(serial, name);
+                service_forget_fds(name);
+                fd_close(fd);
+                return;
+        }
+        connection_begin(mediator, connection, fd, pid);
+        connection->serial = serial;
+        connection->kept = true;
+        connection_listen(connection);
 }
 
 static uint64_t listen_again(struct mediator *mediator, struct event_source *source, uint64_t now_ns) {
@@ -240,12 +316,29 @@ static uint64_t listen_again(struct mediator *mediator, struct event_source *sou
         return ACCEPT_AGAIN_NS;
 }
 
+/* Those that say nothing make room for others only: the one that has been silent for the longest time. */
+static struct connection *longest_silent(struct mediator *mediator) {
+        struct connection *longest = &mediator->connections[0];
+
+        for (unsigned int i = 1; i < CONNECTIONS_MAX; i++)
+                if (mediator->connections[i].since_ns < longest->since_ns)
+                        longest = &mediator->connections[i];
+        return longest;
+}
+
 /* Accepts again, if there is room for it. Returns the nanoseconds until it is to be tried, or UINT64_MAX. */
 static uint64_t accept_again(struct mediator *mediator, uint64_t now_ns) {
         uint64_t lxc_ns = listen_again(mediator, &mediator->lxc, now_ns), oci_ns = UINT64_MAX;
 
-        if (free_connection(mediator))
+        if (free_connection(mediator)) {
                 oci_ns = listen_again(mediator, &mediator->oci, now_ns);
+        } else {
+                uint64_t silent_ns = now_ns - longest_silent(mediator)->since_ns;
+
+                if (silent_ns >= STATE_LIMIT_NS)
+                        refuse(longest_silent(mediator), "it has not come for 10 s, and others wait");
+                oci_ns = silent_ns < STATE_LIMIT_NS ? STATE_LIMIT_NS - silent_ns : 0;
+        }
         return lxc_ns < oci_ns ? lxc_ns : oci_ns;
 }
 
@@ -256,7 +349,7 @@ uint64_t agent_expire(struct mediator *mediator, uint64_t now_ns) {
                 struct connection *connection = &mediator->connections[i];
                 uint64_t age_ns = now_ns - connection->since_ns;
 
-                if (connection->source.fd < 0)
+                if (connection->source.fd < 0 || !connection->reader.begun)
                         continue;
                 if (age_ns >= STATE_LIMIT_NS)
                         refuse(connection, "it is not complete after 10 s");

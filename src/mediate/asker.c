@@ -35,8 +35,7 @@ static ssize_t read_text(int proc, pid_t tid, const char *name, char text[static
 
         if (fd < 0)
                 return -errno;
-        while (length < (ssize_t)TEXT_ROOM - 1 &&
-               (got = read(fd, text + length, TEXT_ROOM - 1 - (size_t)length)) > 0)
+        while (length < (ssize_t)TEXT_ROOM - 1 && (got = read(fd, text + length, TEXT_ROOM - 1 - (size_t)length)) > 0)
                 length += got;
         if (got < 0)
                 return -errno;
@@ -109,8 +108,8 @@ static int read_uid(int proc, pid_t tid, uid_t *ret) {
 }
 
 /*
- * Is `uid` (ours) user 0 there? user_namespaces(7): lines of first id inside, first id outside (as the reader's namespace
- * has it) and length.
+ * Is `uid` (ours) user 0 there? user_namespaces(7): lines of first id inside, first id outside (as the reader's
+ * namespace has it) and length.
  */
 static bool is_root_by(const char *map, uid_t uid) {
         const char *line = map;

@@ -48,8 +48,8 @@ static struct container *container_new(struct mediator *mediator) {
 }
 
 static int store_map(struct container *container) {
-        void *store = mmap(NULL, sizeof(struct container_store), PROT_READ | PROT_WRITE, MAP_SHARED,
-                           container->store_fd, 0);
+        void *store =
+                mmap(NULL, sizeof(struct container_store), PROT_READ | PROT_WRITE, MAP_SHARED, container->store_fd, 0);
 
         if (store == MAP_FAILED)
                 return -errno;
@@ -77,7 +77,8 @@ static int store_take(struct container *container) {
 
         if (fstat(container->store_fd, &status) < 0)
                 return -errno;
-        if (status.st_size != sizeof(struct container_store) || !(fcntl(container->store_fd, F_GET_SEALS) & F_SEAL_SHRINK))
+        if (status.st_size != sizeof(struct container_store) ||
+            !(fcntl(container->store_fd, F_GET_SEALS) & F_SEAL_SHRINK))
                 return -EPROTO;
         r = store_map(container);
         if (r == 0 && container->store->version != MEDIATION_VERSION)
@@ -113,7 +114,8 @@ void container_listen(struct container *container) {
         if (container->mediator->stopping || !may_receive(container))
                 event_remove(loop, &container->listener);
         else if (!container->listener.watched && event_add(loop, &container->listener) < 0)
-                container->mediator->error = -ENOMEM; /* its callers would wait for ever: another mediator may do better */
+                container->mediator->error =
+                        -ENOMEM; /* its callers would wait for ever: another mediator may do better */
 }
 
 static void found(struct journal_request *slot, void *context) {
@@ -173,7 +175,7 @@ static void keep(struct container *container) {
         int r;
 
         store_name(container, name);
-        r = service_keep_fds(name, fds, 2);
+        r = service_keep_fds(name, fds, 2, true);
         container->kept = r == 0 ? KEPT : (r == -ENOTCONN ? KEPT_BY_NOBODY : KEPT_NOT_YET);
 }
 

@@ -56,8 +56,9 @@ static int refuse_plan(int r, struct decision *decision) {
         decision->rule = POLICY_RULE_DEPENDENCY;
         decision->line = 0;
         (void)snprintf(decision->reason, sizeof(decision->reason), "%s",
-                       r == -E2BIG ? "it needs too many other modules"
-                                   : "modprobe.d has an install command for a module that it needs (blacklist=respect)");
+                       r == -E2BIG
+                               ? "it needs too many other modules"
+                               : "modprobe.d has an install command for a module that it needs (blacklist=respect)");
         return 0;
 }
 

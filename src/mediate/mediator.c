@@ -29,11 +29,13 @@
 /* How long the end waits for loads that are under way. */
 #define STOP_LIMIT_NS (5 * 1000000000ULL)
 
-/* What systemd has handed over, until all of it is there: a listener and its store may come in any order. */
+/* What systemd has handed over, until all of it is there: a listener and its store may come in any order. Or a
+ * connection. */
 struct handed {
         uint64_t serial;
         int listener;
         int store;
+        int connection;
 };
 
 struct handed_over {
@@ -53,7 +55,7 @@ static struct handed *find_kept(struct handed_over *handed_over, uint64_t serial
         if (!kept)
                 return NULL;
         handed_over->kept = kept;
-        kept[handed_over->count] = (struct handed){ .serial = serial, .listener = -1, .store = -1 };
+        kept[handed_over->count] = (struct handed){ .serial = serial, .listener = -1, .store = -1, .connection = -1 };
         return &kept[handed_over->count++];
 }
 
@@ -65,25 +67,35 @@ static bool is_listening(int fd, int wanted_type) {
                getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening;
 }
 
-static void take(int fd, const char *name, void *context) {
-        struct handed_over *handed_over = context;
-        struct handed *kept = NULL;
+/* The place of what is called `name`, or NULL: it is not known here. */
+static int *find_place(struct handed_over *handed_over, int fd, const char *name) {
+        struct handed *kept;
         uint64_t serial;
 
-        if (sscanf(name, "container-%" SCNx64, &serial) == 1)
+        if (sscanf(name, AGENT_CONNECTION "%" SCNx64, &serial) == 1) {
                 kept = find_kept(handed_over, serial);
-        if (kept && kept->listener < 0 && notify_is_listener(fd)) {
-                kept->listener = fd;
-        } else if (kept && kept->store < 0) {
-                kept->store = fd;
-        } else if (!kept && handed_over->oci < 0 && is_listening(fd, SOCK_STREAM)) {
-                handed_over->oci = fd;
-        } else if (!kept && handed_over->lxc < 0 && is_listening(fd, SOCK_SEQPACKET)) {
-                handed_over->lxc = fd;
-        } else {
-                log_warning("a descriptor that was handed over as '%s' is none that is known here", name);
-                fd_close(fd);
+                return kept ? &kept->connection : NULL;
         }
+        if (sscanf(name, "container-%" SCNx64, &serial) == 1) {
+                kept = find_kept(handed_over, serial);
+                if (!kept)
+                        return NULL;
+                return notify_is_listener(fd) ? &kept->listener : &kept->store;
+        }
+        if (is_listening(fd, SOCK_STREAM))
+                return &handed_over->oci;
+        return is_listening(fd, SOCK_SEQPACKET) ? &handed_over->lxc : NULL;
+}
+
+static void take(int fd, const char *name, void *context) {
+        int *place = find_place(context, fd, name);
+
+        if (place && *place < 0) {
+                *place = fd;
+                return;
+        }
+        log_warning("a descriptor that was handed over as '%s' is none that is known here", name);
+        fd_close(fd);
 }
 
 /* A listener without its store has requests that nobody knows of; a store without its listener has nobody who waits. */
@@ -94,6 +106,10 @@ static void resume(struct mediator *mediator, struct handed_over *handed_over) {
                 struct handed *kept = &handed_over->kept[i];
                 int r = -ENOENT;
 
+                if (kept->connection >= 0) {
+                        agent_resume_consume_fd(mediator, kept->connection, kept->serial);
+                        continue;
+                }
                 if (kept->listener >= 0 && kept->store >= 0) {
                         r = container_resume_consume_fds(mediator, kept->listener, kept->store, kept->serial);
                 } else {
@@ -240,7 +256,8 @@ static int listen_at(struct mediator *mediator, struct event_source *source, int
         if (fd < 0 && path)
                 fd = socket_listen(path, type);
         if (fd < 0 && path) {
-                log_error("cannot listen at %s: %s; name another path, in a directory that is writable, where nobody else "
+                log_error("cannot listen at %s: %s; name another path, in a directory that is writable, where nobody "
+                          "else "
                           "listens",
                           path, strerror(-fd));
                 return fd;
@@ -308,7 +325,8 @@ static void mediator_init(struct mediator *mediator, const struct mediate_config
                 mediator->connections[i].source.fd = -1;
 }
 
-/* What systemd keeps goes on without us; of what it does not, nobody waits any longer. All else ends with the process. */
+/* What systemd keeps goes on without us; of what it does not, nobody waits any longer. All else ends with the process.
+ */
 static void leave(struct mediator *mediator) {
         list_for_each_safe(node, after, &mediator->containers) {
                 struct container *container = container_of(node, struct container, link);

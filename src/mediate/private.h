@@ -122,12 +122,14 @@ struct container {
 
 struct connection {
         struct event_source source; /* its descriptor is owned; -1: none */
+        uint64_t serial;            /* by which systemd keeps it, */
+        bool kept;                  /* if it does */
         struct mediator *mediator;
         struct oci_reader reader;
         bool sees_our_pids; /* the runtime is in our pid namespace */
         int fds[OCI_FDS_MAX];
         unsigned int fd_count;
-        uint64_t since_ns;
+        uint64_t since_ns; /* when its first byte came, or else it itself */
 };
 
 struct mediator {
@@ -161,8 +163,14 @@ struct mediator {
 
 /* agent.c */
 
+/* By this and a serial systemd keeps connections. */
+#define AGENT_CONNECTION "connection-"
+
 /* A connection waits at the socket. */
 void agent_accept(struct event_source *source, uint32_t events);
+
+/* Goes on with a connection that an earlier mediator has accepted; it is taken over. */
+void agent_resume_consume_fd(struct mediator *mediator, int fd, uint64_t serial);
 
 /* Accepts a connection of root's, and says whose. Returns a descriptor (owned), or -1. */
 int agent_accept_root(struct mediator *mediator, struct event_source *source, pid_t *ret_pid);
@@ -170,7 +178,7 @@ int agent_accept_root(struct mediator *mediator, struct event_source *source, pi
 /* Is this process in our pid namespace? If it has gone already it is taken to have been. */
 bool agent_sees_our_pids(const struct mediator *mediator, pid_t pid);
 
-/* Gives up connections that took too long. Returns the nanoseconds until the next one has, or UINT64_MAX. */
+/* Gives up connections that took too long, and accepts again if it was given up. Returns the nanoseconds until the next one has, or UINT64_MAX. */
 uint64_t agent_expire(struct mediator *mediator, uint64_t now_ns);
 
 /* customer.c */

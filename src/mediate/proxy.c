@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * liblxc's lxc.seccomp.notify.proxy (docs/oci.md). The monitor of a container receives its notifications, sends each one
- * here, and waits for the answer, for 30 s at most. A connection is a container with room for one request: what the kernel
- * is to a listener, the monitor is to it.
+ * liblxc's lxc.seccomp.notify.proxy (docs/oci.md). The monitor of a container receives its notifications, sends each
+ * one here, and waits for the answer, for 30 s at most. A connection is a container with room for one request: what the
+ * kernel is to a listener, the monitor is to it.
  */
 
 #include <errno.h>
@@ -22,7 +22,8 @@
 #include "util/log.h"
 
 /*
- * An answer that comes after the monitor's time is taken for that to its next notification. So this has to be well before.
+ * An answer that comes after the monitor's time is taken for that to its next notification. So this has to be well
+ * before.
  */
 #define ANSWER_LIMIT_NS (20 * 1000000000ULL)
 
@@ -115,8 +116,8 @@ static void begin(struct monitor *monitor, int fds[static LXC_FDS]) {
                 slot->notif = monitor->message.notif;
                 slot->committed = 1;
                 monitor->since_ns = journal_now_ns();
-                notify_init_slots_consume_fd(&container->notify, &container->store->header,
-                                             container->store->requests, 1, fd_steal(&fds[LXC_FD_LISTENER]));
+                notify_init_slots_consume_fd(&container->notify, &container->store->header, container->store->requests,
+                                             1, fd_steal(&fds[LXC_FD_LISTENER]));
                 asked_begin(container, slot);
         }
 }

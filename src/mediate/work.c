@@ -58,8 +58,8 @@ static void helper_free(struct helper *helper) {
 }
 
 /*
- * Forks a child for the request, with a socket to it. Returns the child's process id, or 0 in the child, which has nothing
- * of the containers but this request; or negative errno.
+ * Forks a child for the request, with a socket to it. Returns the child's process id, or 0 in the child, which has
+ * nothing of the containers but this request; or negative errno.
  */
 static int fork_worker(struct asked *asked, const char *title, uint64_t limit_ns) {
         struct mediator *mediator = asked->container->mediator;

@@ -69,10 +69,10 @@ void service_tell(const char *state) {
         (void)tell(state, NULL, 0, 0);
 }
 
-int service_keep_fds(const char *name, const int *fds, unsigned int count) {
+int service_keep_fds(const char *name, const int *fds, unsigned int count, bool until_hangup) {
         char state[SERVICE_NAME_SIZE + 32];
 
-        (void)snprintf(state, sizeof(state), "FDSTORE=1\nFDNAME=%s", name);
+        (void)snprintf(state, sizeof(state), "FDSTORE=1\nFDNAME=%s%s", name, until_hangup ? "" : "\nFDPOLL=0");
         return tell(state, fds, count, MSG_DONTWAIT);
 }
 

@@ -3,6 +3,7 @@
 
 /* What a service says to systemd, and gets from it: sd_notify(3), sd_listen_fds(3), sd_watchdog_enabled(3). */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SERVICE_NAME_SIZE 64
@@ -24,10 +25,10 @@ void service_take_fds(void (*take)(int fd, const char *name, void *context), voi
 
 /*
  * Has the service manager keep duplicates of `count` descriptors (SERVICE_KEPT_MAX at most) under a name, for whoever is
- * started after us (FDSTORE=1). Does not wait. Returns 0 or negative errno: -ENOTCONN, there is no service manager;
- * -EAGAIN, it does not take it now.
+ * started after us (FDSTORE=1): `until_hangup`, unless they hang up, else until service_forget_fds() (FDPOLL=0). Does not
+ * wait. Returns 0 or negative errno: -ENOTCONN, there is no service manager; -EAGAIN, it does not take it now.
  */
-int service_keep_fds(const char *name, const int *fds, unsigned int count);
+int service_keep_fds(const char *name, const int *fds, unsigned int count, bool until_hangup);
 
 #define SERVICE_KEPT_MAX 2
 

@@ -47,7 +47,7 @@ static void check_state(const struct oci_state *state, unsigned int fd_count) {
                 listeners += strcmp(state->fds[i], "seccompFd") == 0;
         }
         check(listeners == 1 && strcmp(state->fds[state->seccomp_fd], "seccompFd") == 0);
-        check(state->pid > 0 && state->init_pid >= 0);
+        check(state->pid >= 0 && state->init_pid >= 0);
         check_printable(state->version, OCI_WORD_MAX);
         check_printable(state->status, OCI_WORD_MAX);
         check_printable(state->id, OCI_ID_MAX);

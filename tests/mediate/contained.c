@@ -3,7 +3,8 @@
 /*
  * contained SOCKET ID METADATA OWNER COMMAND [ARG…]: a container runtime of the least kind. COMMAND gets a filter whose
  * listener is handed over at SOCKET, as OCI runtimes do; and a user namespace of its own, whose root is the host's user
- * OWNER, or none if that is `-`. Exits as COMMAND does.
+ * OWNER, or none if that is `-`, or that of process PID if it is `@PID`, as with `crun exec`. Exits as COMMAND does.
+ * CONTAINED_WAITS is a file whose first byte it waits for before it hands over: the start of a container may take long.
  */
 
 #include <errno.h>
@@ -56,13 +57,13 @@ static int connect_to(const char *path) {
         return fd;
 }
 
-static void send_state(int socket, const char *id, const char *metadata, int listener) {
+/* `pid`: 0 is what crun says of executed processes. */
+static void send_state(int socket, const char *id, const char *metadata, pid_t pid, int listener) {
         union {
                 struct cmsghdr header;
                 char room[CMSG_SPACE(sizeof(int))];
-        } control = { .header = { .cmsg_len = CMSG_LEN(sizeof(int)),
-                                  .cmsg_level = SOL_SOCKET,
-                                  .cmsg_type = SCM_RIGHTS } };
+        } control = { .header = {
+                              .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS } };
         char text[4096];
         struct iovec part = { .iov_base = text };
         struct msghdr message = {
@@ -70,14 +71,42 @@ static void send_state(int socket, const char *id, const char *metadata, int lis
         };
 
         memcpy(CMSG_DATA(&control.header), &listener, sizeof(listener));
-        part.iov_len = (size_t)snprintf(text, sizeof(text),
-                                        "{\"ociVersion\":\"1.0.2\",\"fds\":[\"seccompFd\"],\"pid\":%d,\"metadata\":\"%s\","
-                                        "\"state\":{\"ociVersion\":\"1.0.2\",\"id\":\"%s\",\"status\":\"creating\",\"pid\":%d,"
-                                        "\"bundle\":\"/\"}}",
-                                        (int)getpid(), metadata, id, (int)getpid());
+        part.iov_len =
+                (size_t)snprintf(text, sizeof(text),
+                                 "{\"ociVersion\":\"1.0.2\",\"fds\":[\"seccompFd\"],\"pid\":%d,\"metadata\":\"%s\","
+                                 "\"state\":{\"ociVersion\":\"1.0.2\",\"id\":\"%s\",\"status\":\"creating\",\"pid\":%d,"
+                                 "\"bundle\":\"/\"}}",
+                                 (int)pid, metadata, id, (int)pid);
         if (sendmsg(socket, &message, 0) != (ssize_t)part.iov_len)
                 fail("the state cannot be sent");
         (void)close(socket);
+}
+
+static void wait_for_file(const char *path) {
+        int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+        char byte;
+
+        if (path && (fd < 0 || read(fd, &byte, 1) != 1))
+                fail(path);
+        if (fd >= 0)
+                (void)close(fd);
+}
+
+static void become_root(void) {
+        if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+                fail("setresuid");
+}
+
+static void join(const char *pid) {
+        char path[64];
+        int fd;
+
+        (void)snprintf(path, sizeof(path), "/proc/%s/ns/user", pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || setns(fd, CLONE_NEWUSER) < 0)
+                fail(path);
+        (void)close(fd);
+        become_root();
 }
 
 /* The socket is connected before, since the container's root may not connect there. */
@@ -87,13 +116,14 @@ static _Noreturn void contain(char **argv, int socket, int wait_fd) {
         int listener, r;
         char byte;
 
-        if (strcmp(argv[4], "-") != 0) {
+        if (argv[4][0] == '@') {
+                join(argv[4] + 1);
+        } else if (strcmp(argv[4], "-") != 0) {
                 if (unshare(CLONE_NEWUSER) < 0)
                         fail("unshare");
                 if (write(wait_fd, "", 1) != 1 || read(wait_fd, &byte, 1) != 1)
                         fail("the map");
-                if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
-                        fail("setresuid");
+                become_root();
         }
         r = filter_build(&program, &count);
         if (r == 0)
@@ -102,7 +132,8 @@ static _Noreturn void contain(char **argv, int socket, int wait_fd) {
                 errno = -r;
                 fail("the filter");
         }
-        send_state(socket, argv[2], argv[3], listener);
+        wait_for_file(getenv("CONTAINED_WAITS"));
+        send_state(socket, argv[2], argv[3], argv[4][0] == '@' ? 0 : getpid(), listener);
         (void)close(listener);
         (void)execvp(argv[5], argv + 5);
         fail(argv[5]);

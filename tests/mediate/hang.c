@@ -2,8 +2,8 @@
 
 /*
  * hang FILE DIRECTORY SECONDS: a finit_module call of FILE with parameters in memory that is mapped from a file system
- * whose server (below DIRECTORY) does not answer. Prints the result by name, and lets go of those who wait for that memory
- * SECONDS later.
+ * whose server (below DIRECTORY) does not answer. Prints the result by name, and lets go of those who wait for that
+ * memory SECONDS later.
  */
 
 #include <errno.h>

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -82,27 +83,30 @@ class Manager:
     """The part of systemd that keeps descriptors (FDSTORE)."""
 
     def __init__(self, path):
-        self.path, self.kept, self.states = path, {}, []
+        self.path, self.kept = path, {}
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(path)
-        self.socket.setblocking(False)
+        self.thread = threading.Thread(target=self.serve)
+        self.thread.start()
 
-    def receive(self):
+    def serve(self):
         while True:
-            try:
-                text, fds, _, _ = socket.recv_fds(self.socket, 4096, 16)
-            except BlockingIOError:
-                return self.kept
+            text, fds, _, _ = socket.recv_fds(self.socket, 4096, 16)
+            if not text:
+                return
             state = dict(line.split("=", 1) for line in text.decode().splitlines())
-            self.states.append(state)
             if state.get("FDSTORE") == "1":
                 self.kept[state["FDNAME"]] = fds
             if state.get("FDSTOREREMOVE") == "1":
                 for fd in self.kept.pop(state["FDNAME"], []):
                     os.close(fd)
 
+    def keeps(self, kind):
+        return len([name for name in list(self.kept) if name.startswith(kind)])
+
     def close(self):
-        self.receive()
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
         for fds in self.kept.values():
             for fd in fds:
                 os.close(fd)
@@ -169,11 +173,12 @@ class Mediate(unittest.TestCase):
             write(path, text)
         return path
 
-    def contain(self, command, metadata="profile=vpn", owner=FIRST_USER, name="one"):
+    def contain(self, command, metadata="profile=vpn", owner=FIRST_USER, name="one", wait=None):
+        environment = os.environ | ({"CONTAINED_WAITS": wait} if wait else {})
         # pylint: disable=consider-using-with
         return subprocess.Popen([CONTAINED, f"{self.directory}/oci.sock", name, metadata, owner, *command],
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
-                                start_new_session=True)
+                                start_new_session=True, env=environment)
 
     def results(self, process):
         out, err = process.communicate(timeout=60)
@@ -246,6 +251,16 @@ class Mediate(unittest.TestCase):
         command = ["unshare", "--user", "--map-root-user", CALLERS, "1", self.file("mg-top.ko")]
         self.assertEqual(self.results(self.contain(command, owner="-")), "1 EPERM\n")
         self.assertEqual(self.results(self.contain(command)), "1 EPERM\n")
+
+    def test_executed_and_nothing_said_of_whom(self):
+        first = self.contain(["bash", "-c", f"{CALLERS} 1 {self.file('mg-top.ko')}; read -r -t 60 < <(sleep 60)"])
+        wait_for(self.audits)
+        with open(f"/proc/{first.pid}/task/{first.pid}/children", encoding="utf-8") as file:
+            inside = file.read().strip()
+        self.assertEqual(self.call("mg_slow.ko", owner=f"@{inside}"), "1 OK\n")
+        # of a container that is not known, nobody is the root
+        self.assertEqual(self.call("mg_slow.ko", owner=f"@{inside}", name="two"), "1 EPERM\n")
+        os.killpg(first.pid, signal.SIGKILL)
 
     def test_rate(self):
         self.assertEqual(self.call("mg-top.ko", count=40, metadata="profile=few"), "3 OK\n37 EAGAIN\n")
@@ -369,16 +384,21 @@ class Mediate(unittest.TestCase):
             except ConnectionResetError: # with something unread
                 pass
             connection.close()
-        self.assertEqual(self.said().count("the state of a container is refused"), 5)
+        self.assertEqual(self.said().count("the state of a container is refused"), 4) # the first one has said nothing at all
         self.assertEqual(self.call("mg-top.ko"), "1 OK\n")
 
     def test_silent_connections(self):
         connections = [socket.socket(socket.AF_UNIX) for _ in range(64)]
         for connection in connections:
             connection.connect(f"{self.directory}/oci.sock")
+        connections[0].sendall(b"{") # has 10 s for the rest
         begin = time.monotonic()
         self.assertEqual(self.call("mg-top.ko"), "1 OK\n")
         self.assertLess(time.monotonic() - begin, 15)
+        # those that have not begun wait on, but for the one whose place was needed
+        wait_for(lambda: "is not complete after 10 s" in self.said())
+        time.sleep(0.5)
+        self.assertLessEqual(self.said().count("the state of a container is refused"), 2)
         for connection in connections:
             connection.close()
 
@@ -423,7 +443,7 @@ class Mediate(unittest.TestCase):
 
     # --- restarts, with this test for a service manager that keeps what it is handed ---
 
-    def test_killed_and_restarted(self):
+    def managed(self):
         self.stop()
         manager = Manager(f"{self.directory}/notify")
         self.addCleanup(manager.close)
@@ -432,6 +452,10 @@ class Mediate(unittest.TestCase):
         listening.bind(f"{self.directory}/oci.sock")
         listening.listen(64)
         self.addCleanup(listening.close)
+        return manager, listening
+
+    def test_killed_and_restarted(self):
+        manager, listening = self.managed()
         write(f"{self.directory}/results/mg_slow", "0 700")
         self.restart(manager, listening)
         waiting = [self.contain([CALLERS, "5", self.file("mg_slow.ko")], name=f"c{i}") for i in range(4)]
@@ -439,13 +463,33 @@ class Mediate(unittest.TestCase):
         for _ in range(3):
             self.mediator.kill()
             self.mediator.wait()
-            manager.receive()
+            time.sleep(0.05) # for what it has still said
             self.restart(manager, listening)
-        wait_for(lambda: len(manager.kept) == 4)
+        wait_for(lambda: manager.keeps("container-") == 4)
         for process in waiting:
             self.assertEqual(self.results(process), "5 OK\n")
         # they have ended, and nobody keeps anything of them
-        wait_for(lambda: manager.receive() == {})
+        wait_for(lambda: not manager.kept)
+
+    def test_restarted_before_the_state_comes(self):
+        manager, listening = self.managed()
+        self.restart(manager, listening)
+        os.mkfifo(f"{self.directory}/go")
+        process = self.contain([CALLERS, "5", self.file("mg_top.ko")], wait=f"{self.directory}/go")
+        wait_for(lambda: manager.keeps("connection-"))
+        for number in (signal.SIGKILL, signal.SIGTERM):
+            self.mediator.send_signal(number)
+            self.mediator.wait(20)
+            time.sleep(0.05) # for what it has still said
+            self.restart(manager, listening)
+        self.mediator.kill()
+        self.mediator.wait()
+        # nobody is there when it sends its state, and ends its connection
+        write(f"{self.directory}/go", "go")
+        time.sleep(0.3)
+        self.restart(manager, listening)
+        self.assertEqual(self.results(process), "5 OK\n")
+        wait_for(lambda: not manager.kept)
 
     def test_leaves_its_namespace_before_it_is_looked_at(self):
         self.mediator.send_signal(signal.SIGSTOP)

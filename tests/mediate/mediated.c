@@ -85,6 +85,8 @@ int main(int argc, char **argv) {
         kernel.modules_directory = "modules";
         kernel.module_sysfs = "sys";
         kernel.insert_module = insert;
-        return mediate_run(&(struct mediate_config){
-                       .kernel = &kernel, .policy_directory = "policy", .oci_socket = "./oci.sock", .lxc_socket = "./lxc.sock" }) < 0;
+        return mediate_run(&(struct mediate_config){ .kernel = &kernel,
+                                                     .policy_directory = "policy",
+                                                     .oci_socket = "./oci.sock",
+                                                     .lxc_socket = "./lxc.sock" }) < 0;
 }

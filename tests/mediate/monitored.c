@@ -2,8 +2,8 @@
 
 /*
  * monitored SOCKET COOKIE COMMAND [ARG…]: what a monitor of liblxc does with lxc.seccomp.notify.proxy=unix:SOCKET and
- * lxc.seccomp.notify.cookie=COOKIE. COMMAND is its container's only process; exits as that does. The message is the one of
- * docs/oci.md.
+ * lxc.seccomp.notify.cookie=COOKIE. COMMAND is its container's only process; exits as that does. The message is the one
+ * of docs/oci.md.
  */
 
 #include <errno.h>
@@ -61,9 +61,9 @@ static void send_message(int socket, struct message *message, size_t length, int
         union {
                 struct cmsghdr header;
                 char room[CMSG_SPACE(3 * sizeof(int))];
-        } control = { .header = { .cmsg_len = CMSG_LEN(3 * sizeof(int)),
-                                  .cmsg_level = SOL_SOCKET,
-                                  .cmsg_type = SCM_RIGHTS } };
+        } control = {
+                .header = { .cmsg_len = CMSG_LEN(3 * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS }
+        };
         struct iovec part = { .iov_base = message, .iov_len = length };
         struct msghdr header = {
                 .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
