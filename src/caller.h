@@ -64,6 +64,12 @@ enum continue_reason caller_open_file(const struct caller_self *self, pid_t tid,
                                       const struct module_file *seen, int *ret_fd);
 
 /*
+ * When the thread began whose `stat` (proc_pid_stat(5)) this is, relative to a directory: in clock ticks since boot. 0:
+ * it cannot be told.
+ */
+uint64_t caller_start(int directory, const char *stat_path);
+
+/*
  * Had the thread that has this id now begun by then (CLOCK_BOOTTIME, nanoseconds), as far as clock ticks tell? If
  * another look at that time saw a thread of this id, it was this one.
  */

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "journal.h"
@@ -70,14 +69,18 @@ bool proxy_answer(struct asked *asked, int error) {
         return taken;
 }
 
-/* Is the monitor's /proc/PID ours? Then all that is found there is about the caller. */
-static bool is_our_process(const struct mediator *mediator, int directory, pid_t pid) {
-        struct stat its, ours;
-        char name[16];
+/*
+ * Is the monitor's /proc/PID that of our process of that number? Then all that is found in ours is about the caller. It
+ * may be another instance of proc than ours (ours is the service's own), so the inode says nothing.
+ */
+static bool is_our_process(const struct monitor *monitor, int directory) {
+        const struct mediator *mediator = monitor->container.mediator;
+        char name[32];
+        uint64_t start;
 
-        (void)snprintf(name, sizeof(name), "%d", (int)pid);
-        return fstat(directory, &its) == 0 && fstatat(mediator->self.proc, name, &ours, 0) == 0 &&
-               its.st_dev == ours.st_dev && its.st_ino == ours.st_ino;
+        (void)snprintf(name, sizeof(name), "%d/stat", (int)monitor->message.notif.pid);
+        start = caller_start(directory, "stat");
+        return monitor->sees_our_pids && start != 0 && start == caller_start(mediator->self.proc, name);
 }
 
 /* What is the same for all messages of a container is taken from the first one. */
@@ -107,7 +110,7 @@ static void begin(struct monitor *monitor, int fds[static LXC_FDS]) {
                 refuse(monitor, "the one before it has not been answered");
         else if (!notify_is_listener(fds[LXC_FD_LISTENER]))
                 refuse(monitor, "what it calls its listener is none");
-        else if (!is_our_process(container->mediator, fds[LXC_FD_PROC], (pid_t)monitor->message.notif.pid))
+        else if (!is_our_process(monitor, fds[LXC_FD_PROC]))
                 refuse(monitor, "its caller is in another pid namespace, or has gone");
         else if (take_container(monitor) < 0)
                 refuse(monitor, "there are too many, or there is no memory");

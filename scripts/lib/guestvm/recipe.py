@@ -27,7 +27,7 @@ PACKAGES = [
 ]
 
 # What runs containers: much, so only for the tests that ask for it.
-CONTAINER_PACKAGES = ["crun", "runc", "podman", "iptables", "jq"]
+CONTAINER_PACKAGES = ["crun", "runc", "podman", "lxc", "iptables", "jq", "xz-utils"]
 
 # What builds modules, besides the kernel's headers, which bring the compiler.
 MODULE_BUILD_PACKAGES = ["coreutils", "dash", "findutils", "grep", "make", "mawk", "sed"]
