@@ -83,9 +83,9 @@ static const int calls_of_inspector[] = {
 
 /* It looks at the host's modules and the configuration of modprobe, and says what it has found. */
 static const int calls_of_decider[] = {
-        SCMP_SYS(readlink),   SCMP_SYS(readlinkat), SCMP_SYS(stat),       SCMP_SYS(stat64),   SCMP_SYS(lstat),
+        SCMP_SYS(readlink),   SCMP_SYS(readlinkat), SCMP_SYS(stat),       SCMP_SYS(stat64),    SCMP_SYS(lstat),
         SCMP_SYS(lstat64),    SCMP_SYS(statx),      SCMP_SYS(newfstatat), SCMP_SYS(fstatat64), SCMP_SYS(access),
-        SCMP_SYS(faccessat),  SCMP_SYS(faccessat2), SCMP_SYS(lseek),      SCMP_SYS(_llseek),  SCMP_SYS(getdents),
+        SCMP_SYS(faccessat),  SCMP_SYS(faccessat2), SCMP_SYS(lseek),      SCMP_SYS(_llseek),   SCMP_SYS(getdents),
         SCMP_SYS(getdents64), SCMP_SYS(uname),      SCMP_SYS(getcwd),     SCMP_SYS(fadvise64),
 };
 

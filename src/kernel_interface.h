@@ -29,7 +29,8 @@ struct kernel_interface {
         /* As kmod_module_insert_module(module, 0, params): a module of modules_directory. */
         int (*insert_module)(struct kmod_module *module, const char *params);
 
-        /* The system calls that finit_module and init_module make, as SCMP_SYS() numbers them, ended by -1: see confinement.h. */
+        /* The system calls that finit_module and init_module make, as SCMP_SYS() numbers them, ended by -1: see
+         * confinement.h. */
         const int *load_calls;
 };
 

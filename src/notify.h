@@ -42,8 +42,8 @@ struct notify {
         uint32_t spared;                  /* of them only for notify_receive_and_continue() */
         bool never_continues;             /* see notify_init_slots_consume_fd() */
         int listener;                     /* owned; -1: none yet */
-        bool wakes_here;          /* see notify_wake_here() */
-        bool wakes_anywhere_only; /* this kernel cannot do otherwise */
+        bool wakes_here;                  /* see notify_wake_here() */
+        bool wakes_anywhere_only;         /* this kernel cannot do otherwise */
         /* for a trace, or NULL: called once for each request, before its slot is free */
         void (*ended)(struct notify *notify, const struct journal_request *request,
                       const struct notify_outcome *outcome);

@@ -293,7 +293,8 @@ static void fail_inspection(struct asked *asked, const struct job_answer *answer
                 asked_answer(asked, EINVAL, "the parameters are too long");
         else if (answer->error == ENOEXEC)
                 asked_answer(asked, ENOEXEC, "the image is no module");
-        else if (answer->error == EFAULT || answer->error == EIO || answer->error == EINVAL) /* the kernel's half, to pread() */
+        else if (answer->error == EFAULT || answer->error == EIO ||
+                 answer->error == EINVAL) /* the kernel's half, to pread() */
                 asked_answer(asked, EFAULT, "the caller's memory cannot be read");
         else
                 asked_answer(asked, EAGAIN, "the caller's memory could not be looked at");

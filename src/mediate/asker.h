@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Who in a container asks, and for what: from /proc alone, without ever waiting for the caller, as caller.h has it. Unlike
- * the callers there, these may be anybody.
+ * Who in a container asks, and for what: from /proc alone, without ever waiting for the caller, as caller.h has it.
+ * Unlike the callers there, these may be anybody.
  */
 
 #include <stdint.h>
@@ -24,20 +24,21 @@ struct asker {
 int asker_namespace(int proc, pid_t pid, const char *kind, uint64_t ret[static 2]);
 
 /*
- * The same of its user namespace, if root of ours has made that, or it is ours: no other one is given to a container by its
- * runtime. -EPERM: it is somebody else's.
+ * The same of its user namespace, if root of ours has made that, or it is ours: no other one is given to a container by
+ * its runtime. -EPERM: it is somebody else's.
  */
 int asker_namespace_of_root(int proc, pid_t pid, uint64_t ret[static 2]);
 
 /*
- * Is the container's process `pid`, as the runtime says it, a process under a filter? If not it is another one's number.
+ * Is the container's process `pid`, as the runtime says it, a process under a filter? If not it is another one's
+ * number.
  */
 bool asker_is_filtered(int proc, pid_t pid);
 
 /*
- * Looks at a caller. In another user namespace than the container's own (`user_namespace`; zeros: not known) it is neither
- * root nor capable, whatever it is there: anybody may become root of a user namespace of its own. Returns 0 or negative
- * errno: -ESRCH, it has gone.
+ * Looks at a caller. In another user namespace than the container's own (`user_namespace`; zeros: not known) it is
+ * neither root nor capable, whatever it is there: anybody may become root of a user namespace of its own. Returns 0 or
+ * negative errno: -ESRCH, it has gone.
  */
 int asker_look(int proc, pid_t tid, const uint64_t user_namespace[static 2], struct asker *ret);
 

@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * Mediated module loading: calls of containers, which are not trusted, are answered by what a policy allows, and the host's
- * own modules are loaded for them.
+ * Mediated module loading: calls of containers, which are not trusted, are answered by what a policy allows, and the
+ * host's own modules are loaded for them.
  *
- * A process of its own, and no part of the daemon that serves udevd: whatever containers send, nobody else waits for it.
- * Its loads are those of any other program on the host: under modgate run --attach they are the daemon's.
+ * A process of its own, and no part of the daemon that serves udevd: whatever containers send, nobody else waits for
+ * it. Its loads are those of any other program on the host: under modgate run --attach they are the daemon's.
  *
  *   mediator    receives, decides who may ask at all, answers. CAP_SYS_PTRACE, never CAP_SYS_MODULE
  *    ├─ performers    one process for each order, forked by one that only does that. CAP_SYS_MODULE
@@ -27,7 +27,7 @@ struct mediate_config {
 };
 
 /*
- * Serves until SIGTERM. Takes the sockets and stores that systemd hands over (FDSTORE). Returns 0 or negative errno after
- * saying what is wrong.
+ * Serves until SIGTERM. Takes the sockets and stores that systemd hands over (FDSTORE). Returns 0 or negative errno
+ * after saying what is wrong.
  */
 int mediate_run(const struct mediate_config *config);

@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * Loads modules of the host, as modprobe(8) would. Has CAP_SYS_MODULE, and hears only what the mediator lets through: names of
- * modules, and parameters that a policy allows. Each order is a process of its own: an init may take minutes, or crash.
+ * Loads modules of the host, as modprobe(8) would. Has CAP_SYS_MODULE, and hears only what the mediator lets through:
+ * names of modules, and parameters that a policy allows. Each order is a process of its own: an init may take minutes,
+ * or crash.
  *
  * Where modgate mediate runs under modgate run, as its unit has it, the loads join the table of all others there.
  */

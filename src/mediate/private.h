@@ -65,11 +65,11 @@ struct asked {
         char name[MODULE_NAME_SIZE]; /* empty: not known yet */
         char *params;                /* owned; NULL: not known yet */
         uint32_t params_length;
-        int memory_fd;             /* /proc/TID/mem, owned; -1: none */
+        int memory_fd;              /* /proc/TID/mem, owned; -1: none */
         struct event_source worker; /* the socket of who works on it, owned */
-        struct helper *helper;     /* an inspector or decider; NULL: none */
-        uint64_t deadline_ns;      /* of it; UINT64_MAX: none */
-        struct decision *decision; /* owned; NULL: none yet */
+        struct helper *helper;      /* an inspector or decider; NULL: none */
+        uint64_t deadline_ns;       /* of it; UINT64_MAX: none */
+        struct decision *decision;  /* owned; NULL: none yet */
 };
 
 /*
@@ -88,7 +88,7 @@ struct customer {
         struct list_node link; /* in mediator.customers; whose turn is next is the first one */
         uint32_t users;        /* listeners and helpers */
         uint32_t listeners;
-        uint32_t working; /* requests */
+        uint32_t working;  /* requests */
         uint32_t hanging;  /* helpers that were killed, and are not dead yet */
         uint64_t stuck_ns; /* since when these have all places; 0: they have not */
         struct policy_limiter limiter;
@@ -178,7 +178,8 @@ int agent_accept_root(struct mediator *mediator, struct event_source *source, pi
 /* Is this process in our pid namespace? If it has gone already it is taken to have been. */
 bool agent_sees_our_pids(const struct mediator *mediator, pid_t pid);
 
-/* Gives up connections that took too long, and accepts again if it was given up. Returns the nanoseconds until the next one has, or UINT64_MAX. */
+/* Gives up connections that took too long, and accepts again if it was given up. Returns the nanoseconds until the next
+ * one has, or UINT64_MAX. */
 uint64_t agent_expire(struct mediator *mediator, uint64_t now_ns);
 
 /* customer.c */
@@ -190,8 +191,8 @@ struct customer *customer_use(struct mediator *mediator, const char *id);
 void customer_hang(struct customer *customer, int change);
 
 /*
- * Do such helpers have all of its places, and not only for the moment that it takes to wait for one that was killed? Then
- * there will be none.
+ * Do such helpers have all of its places, and not only for the moment that it takes to wait for one that was killed?
+ * Then there will be none.
  */
 bool customer_is_stuck(const struct customer *customer, uint64_t now_ns);
 
@@ -206,7 +207,8 @@ void proxy_accept(struct event_source *source, uint32_t events);
 /* Answers a request of a monitor. False: it has gone. */
 bool proxy_answer(struct asked *asked, int error);
 
-/* Answers requests before their monitors' time is up. Returns the nanoseconds until the next one's is, or UINT64_MAX. */
+/* Answers requests before their monitors' time is up. Returns the nanoseconds until the next one's is, or UINT64_MAX.
+ */
 uint64_t proxy_expire(struct mediator *mediator, uint64_t now_ns);
 
 /* container.c */
@@ -214,12 +216,13 @@ uint64_t proxy_expire(struct mediator *mediator, uint64_t now_ns);
 /* An empty one, in memory of the caller's that containers_free() frees. Returns 0 or -ENOMEM: there are too many. */
 int container_init(struct container *container, struct mediator *mediator);
 
-/* Once its store has its id: shares what a container may have. Returns 0 or negative errno: -EUSERS, it has too many. */
+/* Once its store has its id: shares what a container may have. Returns 0 or negative errno: -EUSERS, it has too many.
+ */
 int container_join(struct container *container);
 
 /*
- * Begins to serve a listener, which is taken over. `profile`: what the configuration names; NULL: nothing; empty: a name
- * that is none. `pid`: of the process with the filter. Returns 0 or negative errno.
+ * Begins to serve a listener, which is taken over. `profile`: what the configuration names; NULL: nothing; empty: a
+ * name that is none. `pid`: of the process with the filter. Returns 0 or negative errno.
  */
 int container_begin_consume_fd(struct mediator *mediator, int listener, const char *id, const char *profile, pid_t pid,
                                const uint64_t user_namespace[static 2]);

@@ -180,13 +180,14 @@ static void handle_connection(struct event_source *source, uint32_t events) {
 
 static struct monitor *monitor_new(struct mediator *mediator, int connection) {
         struct monitor *monitor = calloc(1, sizeof(*monitor));
-        struct container_store *store = calloc(1, sizeof(*store));
+        struct container_store *store = aligned_alloc(_Alignof(struct container_store), sizeof(*store));
 
         if (!monitor || !store || container_init(&monitor->container, mediator) < 0) {
                 free(monitor);
                 free(store);
                 return NULL;
         }
+        memset(store, 0, sizeof(*store));
         monitor->container.store = store;
         monitor->container.is_monitor = true;
         (void)strcpy(store->id, "lxc");

@@ -135,8 +135,8 @@ struct policy_verdict {
 struct policy_verdict policy_decide(const struct policy_profile *profile, const struct policy_request *request);
 
 /*
- * The part of it that needs no look at the module: profile, caller, rate. `error` 0: it may be asked for. Who is refused
- * here is not worked for.
+ * The part of it that needs no look at the module: profile, caller, rate. `error` 0: it may be asked for. Who is
+ * refused here is not worked for.
  */
 struct policy_verdict policy_decide_caller(const struct policy_profile *profile, const struct policy_caller *caller,
                                            bool over_rate);

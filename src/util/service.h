@@ -24,9 +24,9 @@ int service_take_socket(void);
 void service_take_fds(void (*take)(int fd, const char *name, void *context), void *context);
 
 /*
- * Has the service manager keep duplicates of `count` descriptors (SERVICE_KEPT_MAX at most) under a name, for whoever is
- * started after us (FDSTORE=1): `until_hangup`, unless they hang up, else until service_forget_fds() (FDPOLL=0). Does not
- * wait. Returns 0 or negative errno: -ENOTCONN, there is no service manager; -EAGAIN, it does not take it now.
+ * Has the service manager keep duplicates of `count` descriptors (SERVICE_KEPT_MAX at most) under a name, for whoever
+ * is started after us (FDSTORE=1): `until_hangup`, unless they hang up, else until service_forget_fds() (FDPOLL=0).
+ * Does not wait. Returns 0 or negative errno: -ENOTCONN, there is no service manager; -EAGAIN, it does not take it now.
  */
 int service_keep_fds(const char *name, const int *fds, unsigned int count, bool until_hangup);
 

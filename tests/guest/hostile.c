@@ -7,11 +7,10 @@
  *   hostile images                  init_module of images that end nowhere, are nowhere, or are no modules
  *   hostile params FILE             finit_module of FILE with such parameters
  *   hostile files FILE              of descriptors that are none of a module's file, and of names that say another one
- *   hostile swaps SECONDS GOOD BAD  calls while the descriptor, the name in the image (mg_one, mg_two) and the parameters
- *                                   are swapped: prints how many of which result
- *   hostile floods SECONDS FILE     64 callers that do nothing else: prints how many of which result
- *   hostile dies ROUNDS FILE        callers of which some are killed while they wait, and some are not root, with process
- *                                   ids that come again soon: prints wrong results, and "asked COUNT"
+ *   hostile swaps SECONDS GOOD BAD  calls while the descriptor, the name in the image (mg_one, mg_two) and the
+ * parameters are swapped: prints how many of which result hostile floods SECONDS FILE     64 callers that do nothing
+ * else: prints how many of which result hostile dies ROUNDS FILE        callers of which some are killed while they
+ * wait, and some are not root, with process ids that come again soon: prints wrong results, and "asked COUNT"
  */
 
 #include <elf.h>

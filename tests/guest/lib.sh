@@ -181,9 +181,9 @@ _define_probes() {
 	done
 }
 
-# Containers, with the files of examples/containers, whose root is the guest's own: what is mounted below / is not there.
+# Containers, with the files that are installed as examples, whose root is the guest's own: what is mounted below / is not there.
 
-examples=/guest/programs/containers
+examples=/usr/share/doc/modgate/examples/containers
 service=modgate-containers.service
 rootfs=/run/rootfs
 bundles=/run/bundles
