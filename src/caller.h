@@ -36,6 +36,7 @@ struct caller_file {
  * the ids of our callers mean other processes.
  */
 int caller_self_init(struct caller_self *self);
+/* Closes what caller_self_init() has opened. */
 void caller_self_deinit(struct caller_self *self);
 
 /*

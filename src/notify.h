@@ -61,6 +61,7 @@ void notify_init_consume_fd(struct notify *notify, struct journal *journal, int 
 void notify_init_slots_consume_fd(struct notify *notify, struct journal_header *header,
                                   struct journal_request *requests, uint32_t count, int listener);
 
+/* Closes the listener. Its slots, and who waits in them, stay as they are. */
 void notify_deinit(struct notify *notify);
 
 /*

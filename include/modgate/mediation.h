@@ -30,8 +30,8 @@
 /* The memfd of a listener: requests are received into it, so that none is known only to a process that can die. */
 struct container_store {
         uint32_t version;
-        uint32_t named; /* it says which profile it has: `profile`; an empty one is none at all */
-        int32_t pid;    /* as the runtime sees it, for a log */
+        uint32_t named;         /* it says which profile it has: `profile`; an empty one is none at all */
+        uint32_t by_annotation; /* and an annotation says so: only as long as the policy lets annotations */
         uint32_t reserved;
         uint64_t user_namespace[2]; /* device and inode of the container's; zeros: not known */
         char id[CONTAINER_ID_SIZE]; /* printable, without blanks */
@@ -76,6 +76,4 @@ static inline size_t order_size(uint32_t step_count) {
 
 struct performed {
         int32_t error; /* 0 or a positive errno */
-        uint32_t step; /* the one that it is of */
-        uint64_t duration_ns;
 };

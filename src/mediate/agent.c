@@ -30,15 +30,26 @@
 /* Without descriptors to accept with. */
 #define ACCEPT_AGAIN_NS (1 * 1000000000ULL)
 
-static void connection_name(uint64_t serial, char name[static SERVICE_NAME_SIZE]) {
-        (void)snprintf(name, SERVICE_NAME_SIZE, AGENT_CONNECTION "%" PRIx64, serial);
+/* Whether it sees our pids cannot be asked later: its process may have ended, and its number be another one's. */
+static void connection_name(const struct connection *connection, char name[static SERVICE_NAME_SIZE]) {
+        (void)snprintf(name, SERVICE_NAME_SIZE, AGENT_CONNECTION "%" PRIx64 "-%d", connection->serial,
+                       connection->sees_our_pids);
+}
+
+static void keep(struct connection *connection) {
+        char name[SERVICE_NAME_SIZE];
+        int r;
+
+        connection_name(connection, name);
+        r = service_keep_fds(name, &connection->source.fd, 1, false);
+        connection->kept = r == 0 ? KEPT : (r == -ENOTCONN ? KEPT_BY_NOBODY : KEPT_NOT_YET);
 }
 
 static void forget(struct connection *connection) {
         char name[SERVICE_NAME_SIZE];
 
-        if (connection->kept) {
-                connection_name(connection->serial, name);
+        if (connection->kept == KEPT) {
+                connection_name(connection, name);
                 service_forget_fds(name);
         }
         event_remove(&connection->mediator->loop, &connection->source);
@@ -56,10 +67,11 @@ static void refuse(struct connection *connection, const char *why) {
 
 /* Which profile its configuration names; false: it says something that is none. NULL: it says nothing. */
 static const char *find_profile(const struct mediator *mediator, const struct oci_state *state,
-                                char name[static OCI_PROFILE_SIZE]) {
+                                char name[static OCI_PROFILE_SIZE], bool *ret_by_annotation) {
         const char *key = policy_annotation(mediator->policy), *value;
         int r = oci_profile_find(state->metadata, name);
 
+        *ret_by_annotation = false;
         if (r == 0)
                 return name;
         if (r != -ENOENT)
@@ -67,6 +79,7 @@ static const char *find_profile(const struct mediator *mediator, const struct oc
         value = key ? oci_state_annotation(state, key) : NULL;
         if (!value)
                 return NULL;
+        *ret_by_annotation = true;
         if (!oci_profile_is_name(value))
                 return "";
         (void)strcpy(name, value); /* of OCI_PROFILE_MAX at most */
@@ -104,7 +117,7 @@ static bool find_user_namespace_of(const struct mediator *mediator, const char *
 /*
  * Zeros if it cannot be known: then nobody there is root, but whoever asks may be let through by caller=any. The
  * process does not wait for us, and may be in a user namespace of its own by now: that one is not root's. Who is
- * executed in a container has no pid from crun before 1.9, but is in the user namespace of the others there.
+ * executed in a container has no pid from crun (docs/oci.md), but is in the user namespace of the others there.
  */
 static void find_user_namespace(const struct connection *connection, const struct oci_state *state,
                                 uint64_t ret[static 2]) {
@@ -124,24 +137,24 @@ static void find_user_namespace(const struct connection *connection, const struc
 static void begin(struct connection *connection, const struct oci_state *state) {
         struct mediator *mediator = connection->mediator;
         char name[OCI_PROFILE_SIZE];
-        const char *profile = find_profile(mediator, state, name);
+        struct container_claim claim = { .id = state->id };
         int listener = connection->fds[state->seccomp_fd], r;
-        uint64_t user_namespace[2];
 
         if (!notify_is_listener(listener)) {
                 refuse(connection, "what it calls its listener is none");
                 return;
         }
-        find_user_namespace(connection, state, user_namespace);
+        claim.profile = find_profile(mediator, state, name, &claim.by_annotation);
+        find_user_namespace(connection, state, claim.user_namespace);
         connection->fds[state->seccomp_fd] = -1;
-        r = container_begin_consume_fd(mediator, listener, state->id, profile, state->pid, user_namespace);
+        r = container_begin_consume_fd(mediator, listener, &claim);
         if (r < 0) {
                 refuse(connection,
                        r == -ENOMEM || r == -EUSERS ? "there are too many, or there is no memory" : strerror(-r));
                 return;
         }
         log_info("container=%s pid=%d profile=%s: served", state->id, (int)state->pid,
-                 profile ? (*profile ? profile : "(no name)") : "default");
+                 claim.profile ? (*claim.profile ? claim.profile : "(no name)") : "default");
         forget(connection);
 }
 
@@ -228,32 +241,28 @@ static struct connection *free_connection(struct mediator *mediator) {
         return NULL;
 }
 
-static bool is_roots(int fd, pid_t *ret_pid) {
-        struct ucred credentials = { 0 };
-        socklen_t size = sizeof(credentials);
-
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0 || credentials.uid != 0) {
-                log_error("a container runtime of user %u is refused: it is not root's", credentials.uid);
-                return false;
-        }
-        *ret_pid = credentials.pid;
-        return true;
-}
-
 int agent_accept_root(struct mediator *mediator, struct event_source *source, pid_t *ret_pid) {
         _cleanup_fd_ int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        struct ucred credentials = { 0 };
+        socklen_t size = sizeof(credentials);
 
         if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
                 log_error("cannot accept a container runtime: %m; trying again");
                 mediator->accept_again_ns = journal_now_ns() + ACCEPT_AGAIN_NS;
                 event_remove(&mediator->loop, source);
         }
-        return fd >= 0 && is_roots(fd, ret_pid) ? fd_steal(&fd) : -1;
+        if (fd < 0)
+                return -1;
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0 || credentials.uid != 0) {
+                log_error("a container runtime of user %u is refused: it is not root's", credentials.uid);
+                return -1;
+        }
+        *ret_pid = credentials.pid;
+        return fd_steal(&fd);
 }
 
-static void connection_begin(struct mediator *mediator, struct connection *connection, int fd, pid_t pid) {
+static void connection_begin(struct mediator *mediator, struct connection *connection, int fd) {
         connection->mediator = mediator;
-        connection->sees_our_pids = agent_sees_our_pids(mediator, pid);
         connection->fd_count = 0;
         connection->since_ns = journal_now_ns();
         oci_reader_init(&connection->reader);
@@ -268,7 +277,6 @@ static void connection_listen(struct connection *connection) {
 void agent_accept(struct event_source *source, uint32_t events) {
         struct mediator *mediator = container_of(source, struct mediator, oci);
         struct connection *connection = free_connection(mediator);
-        char name[SERVICE_NAME_SIZE];
         pid_t pid;
         int fd;
 
@@ -281,27 +289,24 @@ void agent_accept(struct event_source *source, uint32_t events) {
         fd = agent_accept_root(mediator, source, &pid);
         if (fd < 0)
                 return;
-        connection_begin(mediator, connection, fd, pid);
         connection->serial = ++mediator->serial;
-        connection_name(connection->serial, name);
-        connection->kept = service_keep_fds(name, &fd, 1, false) == 0;
+        connection->sees_our_pids = agent_sees_our_pids(mediator, pid);
+        connection_begin(mediator, connection, fd);
+        keep(connection);
         connection_listen(connection);
 }
 
-void agent_resume_consume_fd(struct mediator *mediator, int fd, uint64_t serial) {
+void agent_resume_consume_fd(struct mediator *mediator, int fd, uint64_t serial, bool sees_our_pids) {
         struct connection *connection = free_connection(mediator);
-        char name[SERVICE_NAME_SIZE];
-        pid_t pid;
 
-        if (!connection || !is_roots(fd, &pid)) {
-                connection_name(serial, name);
-                service_forget_fds(name);
+        if (!connection) { /* it had no more than we have */
                 fd_close(fd);
                 return;
         }
-        connection_begin(mediator, connection, fd, pid);
         connection->serial = serial;
-        connection->kept = true;
+        connection->sees_our_pids = sees_our_pids;
+        connection->kept = KEPT;
+        connection_begin(mediator, connection, fd);
         connection_listen(connection);
 }
 
@@ -332,7 +337,7 @@ static uint64_t accept_again(struct mediator *mediator, uint64_t now_ns) {
 
         if (free_connection(mediator)) {
                 oci_ns = listen_again(mediator, &mediator->oci, now_ns);
-        } else {
+        } else if (!mediator->oci.watched && !mediator->stopping) { /* there is another one */
                 uint64_t silent_ns = now_ns - longest_silent(mediator)->since_ns;
 
                 if (silent_ns >= STATE_LIMIT_NS)
@@ -349,7 +354,13 @@ uint64_t agent_expire(struct mediator *mediator, uint64_t now_ns) {
                 struct connection *connection = &mediator->connections[i];
                 uint64_t age_ns = now_ns - connection->since_ns;
 
-                if (connection->source.fd < 0 || !connection->reader.begun)
+                if (connection->source.fd < 0)
+                        continue;
+                if (connection->kept == KEPT_NOT_YET)
+                        keep(connection);
+                if (connection->kept == KEPT_NOT_YET)
+                        wait_ns = KEEP_AGAIN_NS < wait_ns ? KEEP_AGAIN_NS : wait_ns;
+                if (!connection->reader.begun)
                         continue;
                 if (age_ns >= STATE_LIMIT_NS)
                         refuse(connection, "it is not complete after 10 s");

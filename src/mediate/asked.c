@@ -141,9 +141,6 @@ static int look(struct asked *asked, const char **why) {
         int r;
 
         asked->call = call_of(&asked->slot->notif.data);
-        *why = "a system call that is not ours";
-        if (asked->call == CALL_UNKNOWN)
-                return ENOSYS;
         *why = "the caller is not visible in our pid namespace";
         if (tid == 0)
                 return EPERM;
@@ -151,6 +148,9 @@ static int look(struct asked *asked, const char **why) {
         *why = r == -ESRCH ? "the caller has gone" : "the caller cannot be looked at";
         if (r < 0)
                 return EAGAIN;
+        *why = "a system call that is not ours";
+        if (asked->call == CALL_UNKNOWN)
+                return ENOSYS;
         r = asked->call == CALL_INIT_MODULE ? look_at_image(asked, why) : look_at_file(asked, why);
         return r;
 }
@@ -191,8 +191,8 @@ void asked_begin(struct container *container, struct journal_request *slot) {
                 return;
         }
         r = look(asked, &why);
-        /* our own trouble says nothing about the caller */
-        if (r != EAGAIN && !may_ask(asked))
+        /* our own trouble says nothing about the caller, and of one that is not visible nothing is known */
+        if (r != EAGAIN && slot->notif.pid != 0 && !may_ask(asked))
                 return;
         if (r != 0)
                 asked_answer(asked, r, why);
@@ -201,6 +201,13 @@ void asked_begin(struct container *container, struct journal_request *slot) {
 }
 
 /* Work */
+
+static void nobody_waits(struct asked *asked) {
+        struct container *container = asked->container;
+
+        asked_give_up(asked);
+        container_listen(container);
+}
 
 static void go_on(struct asked *asked, enum asked_state state, int r) {
         asked->state = state;
@@ -222,7 +229,7 @@ static void begin_work(struct asked *asked) {
         asked->memory_fd = caller_open_memory(&mediator->self, (pid_t)asked->slot->notif.pid);
         /* what was seen in /proc is only true of the caller if it still waits */
         if (!notify_is_waiting(&asked->container->notify, asked->slot))
-                asked_give_up(asked);
+                nobody_waits(asked);
         else if (asked->memory_fd < 0)
                 asked_answer(asked, EAGAIN, "the caller's memory cannot be opened");
         else
@@ -378,7 +385,7 @@ static void hear_decider(struct asked *asked) {
         if (decision->error != 0) {
                 asked_answer(asked, decision->error, NULL);
         } else if (!notify_is_waiting(&asked->container->notify, asked->slot)) {
-                asked_give_up(asked); /* nobody asks for it any more */
+                nobody_waits(asked);
         } else {
                 asked->slot->sent = 1;
                 go_on(asked, ASKED_LOADED, work_load(asked));

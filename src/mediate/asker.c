@@ -55,6 +55,27 @@ int asker_namespace(int proc, pid_t pid, const char *kind, uint64_t ret[static 2
         return 0;
 }
 
+/*
+ * A process can leave its user namespace, but not its pid namespace, whose owner the container's user namespace is
+ * (pid_namespaces(7), NS_GET_USERNS of ioctl_ns(2)). If it has none of its own that says nothing. Returns 0 or negative
+ * errno: -EPERM, it has left.
+ */
+static int check_pid_namespace(int proc, pid_t pid, const uint64_t user_namespace[static 2]) {
+        char path[PATH_ROOM];
+        _cleanup_fd_ int fd = openat(proc, below(path, pid, "ns/pid"), O_RDONLY | O_CLOEXEC), owner = -1;
+        struct stat status;
+        uint64_t its[2], ours[2];
+
+        if (fd < 0 || asker_namespace(proc, pid, "pid", its) < 0 || asker_namespace(proc, getpid(), "pid", ours) < 0)
+                return -ESRCH;
+        if (its[0] == ours[0] && its[1] == ours[1])
+                return 0;
+        owner = ioctl(fd, NS_GET_USERNS);
+        if (owner < 0 || fstat(owner, &status) < 0)
+                return -errno;
+        return status.st_dev == user_namespace[0] && status.st_ino == user_namespace[1] ? 0 : -EPERM;
+}
+
 int asker_namespace_of_root(int proc, pid_t pid, uint64_t ret[static 2]) {
         char path[PATH_ROOM];
         _cleanup_fd_ int fd = openat(proc, below(path, pid, "ns/user"), O_RDONLY | O_CLOEXEC);
@@ -67,7 +88,7 @@ int asker_namespace_of_root(int proc, pid_t pid, uint64_t ret[static 2]) {
                 return -EPERM;
         ret[0] = status.st_dev;
         ret[1] = status.st_ino;
-        return 0;
+        return check_pid_namespace(proc, pid, ret);
 }
 
 /* What follows the name of a line of /proc/PID/status, or NULL. The program's name in it has its newlines escaped. */

@@ -25,7 +25,8 @@ int asker_namespace(int proc, pid_t pid, const char *kind, uint64_t ret[static 2
 
 /*
  * The same of its user namespace, if root of ours has made that, or it is ours: no other one is given to a container by
- * its runtime. -EPERM: it is somebody else's.
+ * its runtime. -EPERM: it is somebody else's, or one that the process has made by itself, as far as its pid namespace
+ * tells.
  */
 int asker_namespace_of_root(int proc, pid_t pid, uint64_t ret[static 2]);
 

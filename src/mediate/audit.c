@@ -16,6 +16,8 @@
 
 #define PARAMS_SHOWN 200U
 
+#define UNTOLD_SIZE 32U
+
 /* Printable ASCII, without what would end the quotes. */
 static void quote(const char *bytes, size_t length, char text[static PARAMS_SHOWN + 4]) {
         size_t shown = length < PARAMS_SHOWN ? length : PARAMS_SHOWN;
@@ -46,11 +48,20 @@ static bool take_line(struct customer *customer) {
         return customer->audited++ < REFUSALS_TOLD;
 }
 
+/* How many were not told of since the last line, as a word of its own, if any. */
+static const char *untold(struct customer *customer, char word[static UNTOLD_SIZE]) {
+        word[0] = '\0';
+        if (customer->unaudited > 0)
+                (void)snprintf(word, UNTOLD_SIZE, " untold=%u", customer->unaudited);
+        customer->unaudited = 0;
+        return word;
+}
+
 void audit(struct asked *asked, int error, const char *why) {
         const struct container *container = asked->container;
         const struct decision *decision = asked->decision;
         const char *verdict = why ? "none" : (decision && decision->error == 0 ? "allow" : "refuse");
-        char params[PARAMS_SHOWN + 4], place[300] = "";
+        char params[PARAMS_SHOWN + 4], place[300] = "", more[UNTOLD_SIZE];
 
         if (asked->state == ASKED_QUEUED && !take_line(container->customer)) {
                 container->customer->unaudited++;
@@ -60,16 +71,17 @@ void audit(struct asked *asked, int error, const char *why) {
         if (!why && decision && decision->line > 0)
                 (void)snprintf(place, sizeof(place), " at=%s:%u", decision->file, decision->line);
         log_notice("audit container=%s profile=%s pid=%u uid=%u module=%s parameters=\"%s\" verdict=%s rule=%s%s "
-                   "because=\"%s\" result=%s",
+                   "because=\"%s\" result=%s%s",
                    container->store->id, profile_name(container), asked->slot->notif.pid, asked->asker.uid,
                    asked->name[0] ? asked->name : "unknown", params, verdict,
                    !why && decision ? policy_rule_name(decision->rule) : "none", place,
-                   why ? why : (decision ? decision->reason : ""), result_name(error));
+                   why ? why : (decision ? decision->reason : ""), result_name(error),
+                   untold(container->customer, more));
 }
 
 void audit_refusal(const struct asked *asked, const struct policy_verdict *verdict) {
         struct container *container = asked->container;
-        char place[300] = "", more[32] = "";
+        char place[300] = "", more[UNTOLD_SIZE];
 
         if (!take_line(container->customer)) {
                 container->customer->unaudited++;
@@ -77,12 +89,9 @@ void audit_refusal(const struct asked *asked, const struct policy_verdict *verdi
         }
         if (verdict->place.line > 0)
                 (void)snprintf(place, sizeof(place), " at=%s:%u", verdict->place.file, verdict->place.line);
-        if (container->customer->unaudited > 0)
-                (void)snprintf(more, sizeof(more), " untold=%u", container->customer->unaudited);
-        container->customer->unaudited = 0;
-        log_notice("audit container=%s profile=%s pid=%u uid=%u module=%s verdict=refuse rule=%s%s because=\"%s\" "
-                   "result=%s%s",
+        log_notice("audit container=%s profile=%s pid=%u uid=%u module=%s parameters=\"\" verdict=refuse rule=%s%s "
+                   "because=\"%s\" result=%s%s",
                    container->store->id, profile_name(container), asked->slot->notif.pid, asked->asker.uid,
                    asked->name[0] ? asked->name : "unknown", policy_rule_name(verdict->rule), place, verdict->reason,
-                   result_name(verdict->error), more);
+                   result_name(verdict->error), untold(container->customer, more));
 }

@@ -18,9 +18,6 @@
 #include "util/memfd.h"
 #include "util/service.h"
 
-/* Systemd may have much to do. */
-#define KEEP_AGAIN_NS (100 * 1000000ULL)
-
 /* By this name systemd keeps both of its descriptors. */
 static void store_name(const struct container *container, char name[static SERVICE_NAME_SIZE]) {
         (void)snprintf(name, SERVICE_NAME_SIZE, "container-%" PRIx64, container->serial);
@@ -206,27 +203,25 @@ int container_join(struct container *container) {
         return ++customer->listeners > LISTENERS_OF_ONE_MAX ? -EUSERS : 0;
 }
 
-static void fill_store(struct container *container, const char *id, const char *profile, pid_t pid,
-                       const uint64_t user_namespace[static 2]) {
+static void fill_store(struct container *container, const struct container_claim *claim) {
         struct container_store *store = container->store;
 
         store->version = MEDIATION_VERSION;
-        store->named = profile != NULL;
-        store->pid = pid;
-        memcpy(store->user_namespace, user_namespace, sizeof(store->user_namespace));
-        (void)snprintf(store->id, sizeof(store->id), "%s", id);
-        (void)snprintf(store->profile, sizeof(store->profile), "%s", profile ? profile : "");
+        store->named = claim->profile != NULL;
+        store->by_annotation = claim->by_annotation;
+        memcpy(store->user_namespace, claim->user_namespace, sizeof(store->user_namespace));
+        (void)snprintf(store->id, sizeof(store->id), "%s", claim->id);
+        (void)snprintf(store->profile, sizeof(store->profile), "%s", claim->profile ? claim->profile : "");
         store->header.started_ns = journal_now_ns();
 }
 
-int container_begin_consume_fd(struct mediator *mediator, int listener, const char *id, const char *profile, pid_t pid,
-                               const uint64_t user_namespace[static 2]) {
+int container_begin_consume_fd(struct mediator *mediator, int listener, const struct container_claim *claim) {
         struct container *container = container_new(mediator);
         int r = container ? store_create(container) : -ENOMEM;
 
         if (r == 0) {
                 container->serial = ++mediator->serial;
-                fill_store(container, id, profile, pid, user_namespace);
+                fill_store(container, claim);
                 r = container_join(container);
         }
         if (r < 0)
@@ -277,6 +272,11 @@ int container_resume_consume_fds(struct mediator *mediator, int listener, int st
 
 const struct policy_profile *container_profile(const struct container *container) {
         const struct container_store *store = container->store;
+        const struct policy *policy = container->mediator->policy;
+        const char *profile = store->named ? store->profile : NULL;
 
-        return policy_choose(container->mediator->policy, store->named ? store->profile : NULL, NULL);
+        /* annotations may have ceased to mean anything */
+        if (store->by_annotation)
+                return policy_choose(policy, NULL, policy_annotation(policy) ? profile : NULL);
+        return policy_choose(policy, profile, NULL);
 }

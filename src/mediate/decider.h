@@ -12,7 +12,6 @@
 
 /* What is asked for. Checked already: the caller's rate. */
 struct question {
-        const struct policy *policy;          /* may be NULL: nothing is allowed */
         const struct policy_profile *profile; /* NULL: there is none */
         const char *module;                   /* its name */
         const char *params;

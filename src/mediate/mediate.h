@@ -8,10 +8,10 @@
  * A process of its own, and no part of the daemon that serves udevd: whatever containers send, nobody else waits for
  * it. Its loads are those of any other program on the host: under modgate run --attach they are the daemon's.
  *
- *   mediator    receives, decides who may ask at all, answers. CAP_SYS_PTRACE, never CAP_SYS_MODULE
- *    ├─ performers    one process for each order, forked by one that only does that. CAP_SYS_MODULE
- *    ├─ inspector     one for each request: reads the caller's memory. No capability
- *    └─ decider       one for each request: policy and libkmod. No capability
+ *   mediator    receives, decides who may ask at all, answers. CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, never
+ * CAP_SYS_MODULE ├─ performers    one process for each order, forked by one that only does that. CAP_SYS_MODULE ├─
+ * inspector     one for each request: reads the caller's memory. No capability └─ decider       one for each request:
+ * policy and libkmod. No capability
  */
 
 #include "kernel_interface.h"
@@ -23,7 +23,7 @@ struct mediate_config {
         const struct kernel_interface *kernel;
         const char *policy_directory;
         const char *oci_socket; /* where to listen, if systemd hands no such socket over; NULL: not at all */
-        const char *lxc_socket;
+        const char *lxc_socket; /* the same, for liblxc */
 };
 
 /*

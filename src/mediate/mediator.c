@@ -36,6 +36,7 @@ struct handed {
         int listener;
         int store;
         int connection;
+        bool sees_our_pids; /* that one's runtime */
 };
 
 struct handed_over {
@@ -71,10 +72,14 @@ static bool is_listening(int fd, int wanted_type) {
 static int *find_place(struct handed_over *handed_over, int fd, const char *name) {
         struct handed *kept;
         uint64_t serial;
+        int sees_our_pids;
 
-        if (sscanf(name, AGENT_CONNECTION "%" SCNx64, &serial) == 1) {
+        if (sscanf(name, AGENT_CONNECTION "%" SCNx64 "-%d", &serial, &sees_our_pids) == 2) {
                 kept = find_kept(handed_over, serial);
-                return kept ? &kept->connection : NULL;
+                if (!kept)
+                        return NULL;
+                kept->sees_our_pids = sees_our_pids;
+                return &kept->connection;
         }
         if (sscanf(name, "container-%" SCNx64, &serial) == 1) {
                 kept = find_kept(handed_over, serial);
@@ -107,7 +112,7 @@ static void resume(struct mediator *mediator, struct handed_over *handed_over) {
                 int r = -ENOENT;
 
                 if (kept->connection >= 0) {
-                        agent_resume_consume_fd(mediator, kept->connection, kept->serial);
+                        agent_resume_consume_fd(mediator, kept->connection, kept->serial, kept->sees_our_pids);
                         continue;
                 }
                 if (kept->listener >= 0 && kept->store >= 0) {
@@ -275,35 +280,41 @@ static uint64_t shorter(uint64_t a, uint64_t b) {
         return a < b ? a : b;
 }
 
+/* Tells the watchdog, and gives up what has taken too long. Returns the nanoseconds until there is more of that. */
+static uint64_t look_at_time(struct mediator *mediator, uint64_t watchdog_ns, uint64_t *told_ns) {
+        uint64_t now_ns = journal_now_ns(), wait_ns;
+
+        asked_expire(mediator, now_ns);
+        if (!mediator->stopping)
+                asked_work(mediator);
+        wait_ns = shorter(agent_expire(mediator, now_ns), asked_wait_ns(mediator, now_ns));
+        wait_ns = shorter(wait_ns, containers_keep(mediator, now_ns));
+        wait_ns = shorter(wait_ns, proxy_expire(mediator, now_ns));
+        if (watchdog_ns > 0 && now_ns - *told_ns >= watchdog_ns / 3) {
+                service_tell("WATCHDOG=1");
+                *told_ns = now_ns;
+        }
+        if (watchdog_ns > 0)
+                wait_ns = shorter(wait_ns, watchdog_ns / 3);
+        return mediator->stopping ? shorter(wait_ns, STOP_LIMIT_NS / 50) : wait_ns;
+}
+
 static int supervise(struct mediator *mediator) {
-        uint64_t watchdog_ns = service_watchdog_ns(), stopping_ns = 0, told_ns = 0;
+        uint64_t watchdog_ns = service_watchdog_ns(), stopping_ns = 0, told_ns = 0, wait_ns = 0;
 
         while (mediator->error == 0) {
-                uint64_t now_ns = journal_now_ns(), wait_ns;
-                int r;
+                /* first: what has come while this process did not run has come in time */
+                int r = event_dispatch(&mediator->loop, wait_ns == UINT64_MAX ? -1 : (int)(wait_ns / 1000000U + 1));
 
-                if (mediator->stopping && stopping_ns == 0)
-                        stopping_ns = now_ns;
-                if (mediator->stopping && (mediator->working_count == 0 || now_ns - stopping_ns >= STOP_LIMIT_NS))
-                        return 0;
-                asked_expire(mediator, now_ns);
-                if (!mediator->stopping)
-                        asked_work(mediator);
-                wait_ns = shorter(agent_expire(mediator, now_ns), asked_wait_ns(mediator, now_ns));
-                wait_ns = shorter(wait_ns, containers_keep(mediator, now_ns));
-                wait_ns = shorter(wait_ns, proxy_expire(mediator, now_ns));
-                if (watchdog_ns > 0 && now_ns - told_ns >= watchdog_ns / 3) {
-                        service_tell("WATCHDOG=1");
-                        told_ns = now_ns;
-                }
-                if (watchdog_ns > 0)
-                        wait_ns = shorter(wait_ns, watchdog_ns / 3);
-                if (mediator->stopping)
-                        wait_ns = shorter(wait_ns, STOP_LIMIT_NS / 50);
-                r = event_dispatch(&mediator->loop, wait_ns == UINT64_MAX ? -1 : (int)(wait_ns / 1000000U + 1));
                 if (r < 0)
                         return check(r, "wait for events");
                 containers_free(mediator);
+                wait_ns = look_at_time(mediator, watchdog_ns, &told_ns);
+                if (mediator->stopping && stopping_ns == 0)
+                        stopping_ns = journal_now_ns();
+                if (mediator->stopping &&
+                    (mediator->working_count == 0 || journal_now_ns() - stopping_ns >= STOP_LIMIT_NS))
+                        return 0;
         }
         return mediator->error;
 }

@@ -42,8 +42,8 @@ static int insert(struct kmod_ctx *kmod, const struct kernel_interface *kernel, 
         return r;
 }
 
-static void tell(int socket, uint32_t step, int error, uint64_t duration_ns) {
-        struct performed performed = { .error = error, .step = step, .duration_ns = duration_ns };
+static void tell(int socket, int error) {
+        struct performed performed = { .error = error };
 
         (void)fdpass_send_dup_fd(socket, &performed, sizeof(performed), NULL, 0, -1, 0);
 }
@@ -56,20 +56,19 @@ static void perform(int socket, const struct kernel_interface *kernel, const str
         struct kmod_ctx *kmod = kmod_new(kernel->modules_directory, NULL);
 
         if (!kmod) {
-                tell(socket, order->wanted, ENOMEM, 0);
+                tell(socket, ENOMEM);
                 return;
         }
         for (uint32_t i = 0; i < order->step_count; i++) {
                 const struct step_module *step = &order->steps[i];
-                uint64_t start_ns = journal_now_ns();
                 int r = insert(kmod, kernel, step->name, i == order->wanted ? params : "");
 
                 if (i == order->wanted) {
-                        tell(socket, i, -r, journal_now_ns() - start_ns);
+                        tell(socket, -r);
                         if (r < 0)
                                 break;
                 } else if (i < order->wanted && r < 0 && r != -EEXIST && !step->is_soft) {
-                        tell(socket, i, -r, journal_now_ns() - start_ns);
+                        tell(socket, -r);
                         break;
                 }
         }

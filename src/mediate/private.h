@@ -36,6 +36,9 @@
 /* Connections whose state is not complete. */
 #define CONNECTIONS_MAX 64U
 
+/* How long it is until systemd is asked again to keep what it did not take at once: it may have much to do. */
+#define KEEP_AGAIN_NS (100 * 1000000ULL)
+
 /* Requests that are worked on, in all, and of one container: each has a process, and the others wait for their turn. */
 #define WORKING_MAX 512U
 #define WORKING_OF_ONE_MAX 8U
@@ -123,7 +126,7 @@ struct container {
 struct connection {
         struct event_source source; /* its descriptor is owned; -1: none */
         uint64_t serial;            /* by which systemd keeps it, */
-        bool kept;                  /* if it does */
+        enum kept kept;             /* if it does */
         struct mediator *mediator;
         struct oci_reader reader;
         bool sees_our_pids; /* the runtime is in our pid namespace */
@@ -163,14 +166,17 @@ struct mediator {
 
 /* agent.c */
 
-/* By this and a serial systemd keeps connections. */
+/* By this, a serial, and whether the runtime is in our pid namespace, systemd keeps connections. */
 #define AGENT_CONNECTION "connection-"
 
 /* A connection waits at the socket. */
 void agent_accept(struct event_source *source, uint32_t events);
 
-/* Goes on with a connection that an earlier mediator has accepted; it is taken over. */
-void agent_resume_consume_fd(struct mediator *mediator, int fd, uint64_t serial);
+/*
+ * Goes on with a connection that an earlier mediator has accepted, with what it then knew of the runtime; it is taken
+ * over.
+ */
+void agent_resume_consume_fd(struct mediator *mediator, int fd, uint64_t serial, bool sees_our_pids);
 
 /* Accepts a connection of root's, and says whose. Returns a descriptor (owned), or -1. */
 int agent_accept_root(struct mediator *mediator, struct event_source *source, pid_t *ret_pid);
@@ -220,12 +226,16 @@ int container_init(struct container *container, struct mediator *mediator);
  */
 int container_join(struct container *container);
 
-/*
- * Begins to serve a listener, which is taken over. `profile`: what the configuration names; NULL: nothing; empty: a
- * name that is none. `pid`: of the process with the filter. Returns 0 or negative errno.
- */
-int container_begin_consume_fd(struct mediator *mediator, int listener, const char *id, const char *profile, pid_t pid,
-                               const uint64_t user_namespace[static 2]);
+/* What a runtime says of a container whose listener it hands over, and what is known of it. */
+struct container_claim {
+        const char *id;
+        const char *profile;        /* what its configuration names; NULL: nothing; empty: a name that is none */
+        bool by_annotation;         /* by an annotation */
+        uint64_t user_namespace[2]; /* its own; zeros: not known */
+};
+
+/* Begins to serve a listener, which is taken over. Returns 0 or negative errno: -EUSERS, there are too many of it. */
+int container_begin_consume_fd(struct mediator *mediator, int listener, const struct container_claim *claim);
 
 /* The same for one that an earlier mediator has served: with its store, which is taken over too. */
 int container_resume_consume_fds(struct mediator *mediator, int listener, int store_fd, uint64_t serial);

@@ -56,12 +56,17 @@ static void refuse(struct monitor *monitor, const char *why) {
 }
 
 /* Exactly as long as it is to be, or it would be taken for none. Whoever does not take it has gone. */
+static bool answer(struct monitor *monitor, int error) {
+        char bytes[LXC_ANSWER_MAX];
+        size_t length = lxc_message_answer(&monitor->message, error, bytes);
+
+        return send(monitor->connection.fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)length;
+}
+
 bool proxy_answer(struct asked *asked, int error) {
         struct container *container = asked->container;
         struct monitor *monitor = monitor_of(container);
-        char answer[LXC_ANSWER_MAX];
-        size_t length = lxc_message_answer(&monitor->message, error, answer);
-        bool taken = send(monitor->connection.fd, answer, length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)length;
+        bool taken = answer(monitor, error);
 
         monitor->since_ns = 0;
         notify_deinit(&container->notify);
@@ -80,7 +85,7 @@ static bool is_our_process(const struct monitor *monitor, int directory) {
 
         (void)snprintf(name, sizeof(name), "%d/stat", (int)monitor->message.notif.pid);
         start = caller_start(directory, "stat");
-        return monitor->sees_our_pids && start != 0 && start == caller_start(mediator->self.proc, name);
+        return start != 0 && start == caller_start(mediator->self.proc, name);
 }
 
 /* What is the same for all messages of a container is taken from the first one. */
@@ -95,9 +100,8 @@ static int take_container(struct monitor *monitor) {
         (void)snprintf(store->profile, sizeof(store->profile), "%s", r == 0 ? profile : "");
         if (container->customer)
                 return 0;
-        store->pid = message->init_pid;
         (void)snprintf(store->id, sizeof(store->id), "lxc-%d", (int)message->init_pid);
-        if (!monitor->sees_our_pids || asker_namespace_of_root(proc, message->init_pid, store->user_namespace) < 0)
+        if (asker_namespace_of_root(proc, message->init_pid, store->user_namespace) < 0)
                 memset(store->user_namespace, 0, sizeof(store->user_namespace));
         return container_join(container);
 }
@@ -110,8 +114,10 @@ static void begin(struct monitor *monitor, int fds[static LXC_FDS]) {
                 refuse(monitor, "the one before it has not been answered");
         else if (!notify_is_listener(fds[LXC_FD_LISTENER]))
                 refuse(monitor, "what it calls its listener is none");
+        else if (!monitor->sees_our_pids)
+                refuse(monitor, "its monitor is in another pid namespace");
         else if (!is_our_process(monitor, fds[LXC_FD_PROC]))
-                refuse(monitor, "its caller is in another pid namespace, or has gone");
+                (void)answer(monitor, EAGAIN); /* the caller has gone; the container's rate goes on */
         else if (take_container(monitor) < 0)
                 refuse(monitor, "there are too many, or there is no memory");
         else {

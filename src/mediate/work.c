@@ -59,7 +59,7 @@ static void helper_free(struct helper *helper) {
 
 /*
  * Forks a child for the request, with a socket to it. Returns the child's process id, or 0 in the child, which has
- * nothing of the containers but this request; or negative errno.
+ * no descriptor and no store of any container, but a copy of this process' memory; or negative errno.
  */
 static int fork_worker(struct asked *asked, const char *title, uint64_t limit_ns) {
         struct mediator *mediator = asked->container->mediator;
@@ -73,8 +73,12 @@ static int fork_worker(struct asked *asked, const char *title, uint64_t limit_ns
                 helper_free(helper);
                 return r;
         }
-        if (pid == 0)
+        if (pid == 0) {
+                /* these numbers are others now */
+                (void)fd_steal(&ours);
+                (void)fd_steal(&theirs);
                 return 0;
+        }
         helper->pid = pid;
         asked->helper = helper;
         asked->worker.fd = fd_steal(&ours);
@@ -117,7 +121,6 @@ int work_inspect(struct asked *asked, bool name) {
 int work_decide(struct asked *asked) {
         const struct mediator *mediator = asked->container->mediator;
         const struct question question = {
-                .policy = mediator->policy,
                 .profile = container_profile(asked->container),
                 .module = asked->name,
                 .params = asked->params,

@@ -333,6 +333,17 @@ class Mediate(unittest.TestCase):
 
     # --- many at once ---
 
+    def test_killed_when_its_listener_was_full(self):
+        write(f"{self.directory}/results/mg_slow", "0 1500")
+        first = self.contain([CALLERS, "64", self.file("mg_slow.ko")])
+        wait_for(self.loads)
+        # behind these wait as many as a listener may have, of another one of the same container: they are killed
+        commands = 'set -m; "$0" 64 "$1" & sleep 0.5; kill -9 -$!; wait; exec "$0" 1 "$1"'
+        second = self.contain(["bash", "-c", commands, CALLERS, self.file("mg-top.ko")])
+        self.assertEqual(first.wait(60), 0)
+        out, _ = second.communicate(timeout=60)
+        self.assertIn(out, ("1 OK\n", "1 EEXIST\n"))
+
     def test_same_module_many_callers(self):
         self.assertEqual(self.call("mg-top.ko", count=60), "60 OK\n")
 
@@ -386,6 +397,15 @@ class Mediate(unittest.TestCase):
             connection.close()
         self.assertEqual(self.said().count("the state of a container is refused"), 4) # the first one has said nothing at all
         self.assertEqual(self.call("mg-top.ko"), "1 OK\n")
+
+    def test_as_many_silent_connections_as_there_is_room_for(self):
+        connections = [socket.socket(socket.AF_UNIX) for _ in range(64)]
+        for connection in connections:
+            connection.connect(f"{self.directory}/oci.sock")
+        time.sleep(11)
+        self.assertNotIn("refused", self.said())
+        for connection in connections:
+            connection.close()
 
     def test_silent_connections(self):
         connections = [socket.socket(socket.AF_UNIX) for _ in range(64)]
