@@ -222,7 +222,7 @@ live() {
 	awk '$5 == "Live" {print $1}' /proc/modules | sort
 }
 
-# make_bundle NAME user|host COMMAND…: in $bundles/NAME
+# make_bundle NAME user|host COMMAND…: in $bundles/NAME. No word of the command may begin with a dash: jq would take it.
 make_bundle() {
 	local directory=$bundles/$1 namespace=$2
 	mkdir -p "$directory"
