@@ -80,9 +80,9 @@ static const char *find_profile(const struct mediator *mediator, const struct oc
         if (!value)
                 return NULL;
         *ret_by_annotation = true;
-        if (!oci_profile_is_name(value))
+        if (!policy_is_profile_name(value, strlen(value)))
                 return "";
-        (void)strcpy(name, value); /* of OCI_PROFILE_MAX at most */
+        (void)strcpy(name, value); /* of POLICY_NAME_MAX at most */
         return name;
 }
 

@@ -57,6 +57,9 @@ static inline void policy_freep(struct policy **policy) {
 
 #define _cleanup_policy_ __attribute__((cleanup(policy_freep)))
 
+/* May a profile be called that? Letters, digits, `_`, `-` and `.`, of ASCII; it is good for a log as it is. */
+bool policy_is_profile_name(const char *name, size_t length);
+
 /* How many profiles there are. */
 size_t policy_count(const struct policy *policy);
 

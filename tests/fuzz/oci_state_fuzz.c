@@ -32,8 +32,8 @@ static void check_profile(const char *words) {
 
         check(r == 0 || r == -ENOENT || r == -EEXIST || r == -EINVAL);
         if (r == 0) {
-                check_printable(name, OCI_PROFILE_MAX);
-                check(oci_profile_is_name(name));
+                check_printable(name, POLICY_NAME_MAX);
+                check(policy_is_profile_name(name, strlen(name)));
                 check(strstr(words, name) != NULL);
         }
 }

@@ -546,10 +546,10 @@ static void test_profile(void **data) {
                 assert_int_equal(oci_profile_find(two[i], name), -EEXIST);
         assert_string_equal(name, "kept");
 
-        assert_true(oci_profile_is_name("123456789012345678901234567890123456789012345678"));
-        assert_false(oci_profile_is_name("1234567890123456789012345678901234567890123456789"));
-        assert_false(oci_profile_is_name(""));
-        assert_false(oci_profile_is_name("a b"));
+        assert_true(policy_is_profile_name("123456789012345678901234567890123456789012345678", 48));
+        assert_false(policy_is_profile_name("1234567890123456789012345678901234567890123456789", 49));
+        assert_false(policy_is_profile_name("", 0));
+        assert_false(policy_is_profile_name("a b", 3));
 }
 
 int main(void) {
