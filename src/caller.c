@@ -246,10 +246,9 @@ enum continue_reason caller_open_file(const struct caller_self *self, pid_t tid,
 #define STAT_STATE 3
 #define STAT_STARTTIME 22
 
-/* In clock ticks since boot. Returns 0 if it cannot be told. */
-static uint64_t thread_start(const struct caller_self *self, pid_t tid) {
-        char path[PATH_ROOM], text[1024];
-        _cleanup_fd_ int fd = openat(self->proc, below(path, tid, "stat"), O_RDONLY | O_CLOEXEC);
+uint64_t caller_start(int directory, const char *stat_path) {
+        char text[1024];
+        _cleanup_fd_ int fd = openat(directory, stat_path, O_RDONLY | O_CLOEXEC);
         ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
         const char *field;
 
@@ -264,7 +263,9 @@ static uint64_t thread_start(const struct caller_self *self, pid_t tid) {
 }
 
 bool caller_had_begun(const struct caller_self *self, pid_t tid, uint64_t then_ns) {
-        uint64_t start = thread_start(self, tid), tick_ns = 1000000000U / (uint64_t)sysconf(_SC_CLK_TCK);
+        char path[PATH_ROOM];
+        uint64_t start = caller_start(self->proc, below(path, tid, "stat")),
+                 tick_ns = 1000000000U / (uint64_t)sysconf(_SC_CLK_TCK);
 
         return start != 0 && start <= then_ns / tick_ns;
 }

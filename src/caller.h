@@ -36,6 +36,7 @@ struct caller_file {
  * the ids of our callers mean other processes.
  */
 int caller_self_init(struct caller_self *self);
+/* Closes what caller_self_init() has opened. */
 void caller_self_deinit(struct caller_self *self);
 
 /*
@@ -62,6 +63,12 @@ bool caller_file_path(const struct caller_self *self, pid_t tid, int number, cha
  */
 enum continue_reason caller_open_file(const struct caller_self *self, pid_t tid, int number,
                                       const struct module_file *seen, int *ret_fd);
+
+/*
+ * When the thread began whose `stat` (proc_pid_stat(5)) this is, relative to a directory: in clock ticks since boot. 0:
+ * it cannot be told.
+ */
+uint64_t caller_start(int directory, const char *stat_path);
 
 /*
  * Had the thread that has this id now begun by then (CLOCK_BOOTTIME, nanoseconds), as far as clock ticks tell? If

@@ -81,6 +81,14 @@ static const int calls_of_inspector[] = {
         SCMP_SYS(ftruncate64),
 };
 
+/* It looks at the host's modules and the configuration of modprobe, and says what it has found. */
+static const int calls_of_decider[] = {
+        SCMP_SYS(readlink),   SCMP_SYS(readlinkat), SCMP_SYS(stat),       SCMP_SYS(stat64),    SCMP_SYS(lstat),
+        SCMP_SYS(lstat64),    SCMP_SYS(statx),      SCMP_SYS(newfstatat), SCMP_SYS(fstatat64), SCMP_SYS(access),
+        SCMP_SYS(faccessat),  SCMP_SYS(faccessat2), SCMP_SYS(lseek),      SCMP_SYS(_llseek),   SCMP_SYS(getdents),
+        SCMP_SYS(getdents64), SCMP_SYS(uname),      SCMP_SYS(getcwd),     SCMP_SYS(fadvise64),
+};
+
 static int allow(scmp_filter_ctx context, const int *calls, size_t count) {
         int r = 0;
 
@@ -100,6 +108,18 @@ static int allow_seals(scmp_filter_ctx context) {
         for (size_t i = 0; i < 4 && r == 0; i++)
                 r = seccomp_rule_add(context, SCMP_ACT_ALLOW, calls[i / 2], 1,
                                      SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, commands[i % 2]));
+        return r;
+}
+
+/* What fdopen(3) and opendir(3) ask of descriptors. */
+static int allow_flags(scmp_filter_ctx context) {
+        static const int calls[] = { SCMP_SYS(fcntl), SCMP_SYS(fcntl64) };
+        static const unsigned int commands[] = { F_GETFL, F_GETFD, F_SETFD };
+        int r = 0;
+
+        for (size_t i = 0; i < 6 && r == 0; i++)
+                r = seccomp_rule_add(context, SCMP_ACT_ALLOW, calls[i / 3], 1,
+                                     SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, commands[i % 3]));
         return r;
 }
 
@@ -178,6 +198,11 @@ static int allow_role(scmp_filter_ctx context, enum confinement_role role, const
                 return r == 0 ? allow_loading(context, kernel) : r;
         case CONFINED_INSPECTOR:
                 return ALLOW(context, calls_of_inspector);
+        case CONFINED_DECIDER:
+                r = ALLOW(context, calls_of_decider);
+                if (r == 0)
+                        r = allow_flags(context);
+                return r == 0 ? allow_opening_to_read(context) : r;
         default:
                 return -EINVAL;
         }

@@ -17,6 +17,7 @@ enum confinement_role {
         CONFINED_SUPERVISOR,
         CONFINED_LOADER,
         CONFINED_INSPECTOR,
+        CONFINED_DECIDER,
         CONFINED_ROLES,
 };
 

@@ -2,6 +2,7 @@
 #include "kernel_interface.h"
 
 #include <errno.h>
+#include <libkmod.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <sys/syscall.h>
@@ -20,6 +21,10 @@ static int native_init_module(const void *image, unsigned long length, const cha
         return result(syscall(SYS_init_module, image, length, params));
 }
 
+static int native_insert_module(struct kmod_module *module, const char *params) {
+        return kmod_module_insert_module(module, 0, params);
+}
+
 static const int native_calls[] = { SCMP_SYS(finit_module), SCMP_SYS(init_module), -1 };
 
 const struct kernel_interface kernel_interface_native = {
@@ -31,5 +36,6 @@ const struct kernel_interface kernel_interface_native = {
         .receive_uevent = uevent_receive,
         .finit_module = native_finit_module,
         .init_module = native_init_module,
+        .insert_module = native_insert_module,
         .load_calls = native_calls,
 };

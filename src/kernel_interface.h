@@ -10,6 +10,8 @@
 
 #include "uevent.h"
 
+struct kmod_module;
+
 struct kernel_interface {
         const char *module_sysfs;      /* directory with NAME/initstate */
         const char *modules_directory; /* with modules.dep.bin and the files it names; NULL: /lib/modules/`uname -r` */
@@ -24,7 +26,11 @@ struct kernel_interface {
         int (*finit_module)(int fd, const char *params, int flags);
         int (*init_module)(const void *image, unsigned long length, const char *params);
 
-        /* The system calls that these two make, as SCMP_SYS() numbers them, ended by -1: see confinement.h. */
+        /* As kmod_module_insert_module(module, 0, params): a module of modules_directory. */
+        int (*insert_module)(struct kmod_module *module, const char *params);
+
+        /* The system calls that finit_module and init_module make, as SCMP_SYS() numbers them, ended by -1: see
+         * confinement.h. */
         const int *load_calls;
 };
 

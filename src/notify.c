@@ -16,17 +16,16 @@
 #define SYNC_WAKE_UP (1ULL << 0)
 
 uint32_t notify_in_use(const struct notify *notify) {
-        return notify->listener >= 0 ? JOURNAL_REQUESTS - notify->free_count : 0;
+        return notify->listener >= 0 ? notify->slots - notify->free_count : 0;
 }
 
 /* Whoever looks at the journal sees that something waits, and that we move. */
 static void count_slots(struct notify *notify) {
-        notify->journal->header.in_use = notify_in_use(notify);
-        notify->journal->header.heartbeat++;
+        notify->header->in_use = notify_in_use(notify);
+        notify->header->heartbeat++;
 }
 
-void notify_init_consume_fd(struct notify *notify, struct journal *journal, int listener) {
-        notify->journal = journal;
+static void init(struct notify *notify, int listener) {
         notify->listener = listener;
         notify->free_count = 0;
         notify->wakes_anywhere_only = false;
@@ -34,14 +33,33 @@ void notify_init_consume_fd(struct notify *notify, struct journal *journal, int 
         notify->wakes_here = true;
         notify_wake_here(notify, false);
         /* the lowest slots are taken first, so that few pages are touched */
-        for (uint32_t i = JOURNAL_REQUESTS; i-- > 0;) {
-                if (journal->requests[i].notif.id != 0)
+        for (uint32_t i = notify->slots; i-- > 0;) {
+                if (notify->requests[i].notif.id != 0)
                         continue;
                 /* whoever had it may have died while clearing it */
-                memset(&journal->requests[i], 0, sizeof(journal->requests[i]));
+                memset(&notify->requests[i], 0, sizeof(notify->requests[i]));
                 notify->free_slots[notify->free_count++] = i;
         }
         count_slots(notify);
+}
+
+void notify_init_consume_fd(struct notify *notify, struct journal *journal, int listener) {
+        notify->header = &journal->header;
+        notify->requests = journal->requests;
+        notify->slots = JOURNAL_REQUESTS;
+        notify->spared = JOURNAL_REQUESTS - NOTIFY_SLOTS;
+        notify->never_continues = false;
+        init(notify, listener);
+}
+
+void notify_init_slots_consume_fd(struct notify *notify, struct journal_header *header,
+                                  struct journal_request *requests, uint32_t count, int listener) {
+        notify->header = header;
+        notify->requests = requests;
+        notify->slots = count;
+        notify->spared = 0;
+        notify->never_continues = true;
+        init(notify, listener);
 }
 
 void notify_wake_here(struct notify *notify, bool here) {
@@ -75,8 +93,8 @@ static void slot_free(struct notify *notify, struct journal_request *request) {
         memset(request, 0, sizeof(*request));
         STEP(SLOT_FREE);
         /* a tree's own keeper can write to its journal: a slot that came into use behind our back is free already */
-        if (notify->free_count < JOURNAL_REQUESTS)
-                notify->free_slots[notify->free_count++] = (uint32_t)(request - notify->journal->requests);
+        if (notify->free_count < notify->slots)
+                notify->free_slots[notify->free_count++] = (uint32_t)(request - notify->requests);
         count_slots(notify);
 }
 
@@ -94,7 +112,7 @@ static int receive(struct notify *notify, struct journal_request *request) {
 }
 
 static void commit(struct notify *notify, struct journal_request *request) {
-        struct journal_header *header = &notify->journal->header;
+        struct journal_header *header = notify->header;
 
         request->received_ns = journal_boottime_ns();
         header->order = request->received_ns > header->order ? request->received_ns : header->order + 1;
@@ -112,7 +130,7 @@ static int receive_into_slot(struct notify *notify, uint32_t spared, struct jour
 
         if (notify->free_count <= spared)
                 return NOTIFY_E_FULL;
-        request = &notify->journal->requests[notify->free_slots[notify->free_count - 1]];
+        request = &notify->requests[notify->free_slots[notify->free_count - 1]];
         r = receive(notify, request);
         if (r != 0)
                 return r;
@@ -125,7 +143,7 @@ static int receive_into_slot(struct notify *notify, uint32_t spared, struct jour
 }
 
 int notify_receive(struct notify *notify, struct journal_request **ret_request) {
-        return receive_into_slot(notify, JOURNAL_REQUESTS - NOTIFY_SLOTS, ret_request);
+        return receive_into_slot(notify, notify->spared, ret_request);
 }
 
 int notify_receive_and_continue(struct notify *notify, enum continue_reason reason) {
@@ -145,7 +163,7 @@ bool notify_is_listener(int fd) {
 }
 
 bool notify_is_waiting(const struct notify *notify, const struct journal_request *request) {
-        notify->journal->header.heartbeat++;
+        notify->header->heartbeat++;
         while (ioctl(notify->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &request->notif.id) < 0)
                 if (errno != EINTR) /* which says nothing: somebody has stopped us, or the machine was suspended */
                         return false;
@@ -182,7 +200,7 @@ static void tell_end(struct notify *notify, const struct journal_request *reques
 
 static bool answer_and_free(struct notify *notify, struct journal_request *request, int error,
                             enum continue_reason reason) {
-        struct journal_header *header = &notify->journal->header;
+        struct journal_header *header = notify->header;
         bool taken;
 
         __atomic_store_n(&request->answering, 1, __ATOMIC_RELEASE);
@@ -200,7 +218,7 @@ static bool answer_and_free(struct notify *notify, struct journal_request *reque
 }
 
 static void free_gone(struct notify *notify, struct journal_request *request) {
-        notify->journal->header.gone++;
+        notify->header->gone++;
         tell_end(notify, request, &(struct notify_outcome){ .answered = false });
         slot_free(notify, request);
 }
@@ -210,13 +228,16 @@ bool notify_answer(struct notify *notify, struct journal_request *request, int e
 }
 
 bool notify_continue(struct notify *notify, struct journal_request *request, enum continue_reason reason) {
-        notify->journal->header.continued[reason]++;
+        if (notify->never_continues)
+                return notify_answer(notify, request, EAGAIN);
+        notify->header->continued[reason]++;
         return answer_and_free(notify, request, 0, reason);
 }
 
 void notify_release(struct notify *notify, struct journal_request *request) {
         if (notify_is_waiting(notify, request)) {
-                log_error("thread %u was about to be forgotten; its call is left to the kernel", request->notif.pid);
+                log_error("thread %u was about to be forgotten; its call is %s", request->notif.pid,
+                          notify->never_continues ? "answered with EAGAIN" : "left to the kernel");
                 (void)notify_continue(notify, request, CONTINUE_INTERNAL);
                 return;
         }
@@ -239,8 +260,8 @@ void notify_recover(struct notify *notify, void (*found)(struct journal_request 
         struct journal_request *waiting[JOURNAL_REQUESTS];
         size_t count = 0;
 
-        for (uint32_t i = 0; i < JOURNAL_REQUESTS; i++) {
-                struct journal_request *request = &notify->journal->requests[i];
+        for (uint32_t i = 0; i < notify->slots; i++) {
+                struct journal_request *request = &notify->requests[i];
 
                 if (request->notif.id == 0)
                         continue;
@@ -256,10 +277,10 @@ void notify_recover(struct notify *notify, void (*found)(struct journal_request 
         }
         qsort(waiting, count, sizeof(waiting[0]), compare_order);
         /* whoever died had received the last one only to leave it to the kernel */
-        if (count > NOTIFY_SLOTS)
+        if (count > notify->slots - notify->spared)
                 (void)notify_continue(notify, waiting[--count], CONTINUE_NO_SLOT);
         for (size_t i = 0; i < count; i++) {
-                notify->journal->header.recovered++;
+                notify->header->recovered++;
                 found(waiting[i], context);
         }
 }

@@ -36,10 +36,14 @@ struct notify_outcome {
 };
 
 struct notify {
-        struct journal *journal;
-        int listener;             /* owned; -1: none yet */
-        bool wakes_here;          /* see notify_wake_here() */
-        bool wakes_anywhere_only; /* this kernel cannot do otherwise */
+        struct journal_header *header;    /* where it is counted */
+        struct journal_request *requests; /* the slots */
+        uint32_t slots;                   /* how many */
+        uint32_t spared;                  /* of them only for notify_receive_and_continue() */
+        bool never_continues;             /* see notify_init_slots_consume_fd() */
+        int listener;                     /* owned; -1: none yet */
+        bool wakes_here;                  /* see notify_wake_here() */
+        bool wakes_anywhere_only;         /* this kernel cannot do otherwise */
         /* for a trace, or NULL: called once for each request, before its slot is free */
         void (*ended)(struct notify *notify, const struct journal_request *request,
                       const struct notify_outcome *outcome);
@@ -49,6 +53,15 @@ struct notify {
 
 /* Takes the listener over. Slots that hold a request are not free: see notify_recover(). */
 void notify_init_consume_fd(struct notify *notify, struct journal *journal, int listener);
+
+/*
+ * The same for callers that are not trusted: `count` slots (JOURNAL_REQUESTS at most), all of them for
+ * notify_receive(), and no call is ever left to the kernel: where it would be, it is answered with EAGAIN.
+ */
+void notify_init_slots_consume_fd(struct notify *notify, struct journal_header *header,
+                                  struct journal_request *requests, uint32_t count, int listener);
+
+/* Closes the listener. Its slots, and who waits in them, stay as they are. */
 void notify_deinit(struct notify *notify);
 
 /*

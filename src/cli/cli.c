@@ -20,7 +20,7 @@ enum {
 };
 
 const struct cli_command *const cli_commands[] = {
-        &cli_run, &cli_serve, &cli_policy, &cli_help, NULL,
+        &cli_run, &cli_serve, &cli_mediate, &cli_policy, &cli_help, NULL,
 };
 
 const struct cli_command *cli_find(const char *name) {

@@ -24,6 +24,7 @@ struct cli_command {
         int (*run)(const struct kernel_interface *kernel, int argc, char **argv);
 };
 
+extern const struct cli_command cli_mediate;
 extern const struct cli_command cli_policy;
 extern const struct cli_command cli_run;
 extern const struct cli_command cli_serve;

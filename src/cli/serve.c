@@ -4,20 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
 #include "keeper/keeper.h"
 #include "launch/check.h"
 #include "modgate/attach.h"
-#include "util/fd.h"
 #include "util/log.h"
 #include "util/service.h"
-
-/* So many trees may be waiting while the daemon starts. */
-#define BACKLOG 64
+#include "util/socket.h"
 
 enum {
         OPTION_HELP = CLI_LONG_OPTION,
@@ -71,51 +65,13 @@ static int parse(int argc, char **argv, struct serve *serve) {
         return r;
 }
 
-/* Does somebody listen at this address? Then it is not ours to take. */
-static bool is_served(const struct sockaddr_un *address) {
-        _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-        return fd >= 0 && (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN);
-}
-
-/* The directory is made if there is none; what an earlier daemon has left in it is removed. */
-static int listen_at(const char *path) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        struct stat status;
-        char *slash;
-        _cleanup_fd_ int fd = -1;
-        mode_t mask;
-        int r;
-
-        memcpy(address.sun_path, path, strlen(path));
-        slash = strrchr(address.sun_path, '/');
-        *slash = '\0';
-        if (address.sun_path[0] != '\0' && mkdir(address.sun_path, 0755) < 0 && errno != EEXIST)
-                return -errno;
-        *slash = '/';
-        if (is_served(&address))
-                return -EADDRINUSE;
-        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-                return -errno;
-        if (lstat(path, &status) == 0 && !S_ISSOCK(status.st_mode))
-                return -EEXIST;
-        (void)unlink(path);
-        mask = umask(0177);
-        r = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
-        (void)umask(mask);
-        if (r == 0 && listen(fd, BACKLOG) < 0)
-                r = -errno;
-        return r < 0 ? r : fd_steal(&fd);
-}
-
 /* The socket that systemd listens at, or one of our own. Negative errno after saying what is wrong. */
 static int take_socket(const struct serve *serve) {
         int fd = service_take_socket();
 
         if (fd >= 0)
                 return fd;
-        fd = listen_at(serve->socket);
+        fd = socket_listen(serve->socket, SOCK_SEQPACKET);
         if (fd == -EADDRINUSE)
                 log_error("another daemon listens at %s: stop that one, or name another --socket", serve->socket);
         else if (fd < 0)

@@ -2,7 +2,6 @@
 #include "keeper/private.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,12 +12,9 @@
 #include "fdpass.h"
 #include "inspector.h"
 #include "loader.h"
+#include "util/child.h"
 #include "util/fd.h"
 #include "util/log.h"
-#include "util/title.h"
-
-/* 0 and 1 are /dev/null, 2 is stderr. */
-#define FIRST_KEPT 3
 
 static const char *const worker_titles[WORKER_KINDS] = {
         [WORKER_LOADER] = "modgate-loader",
@@ -29,38 +25,6 @@ static const char *const worker_nouns[WORKER_KINDS] = {
         [WORKER_LOADER] = "a loader",
         [WORKER_INSPECTOR] = "an inspector",
 };
-
-/* Out of the way first: one of them may have the number that another one is to get. Returns 0 or negative errno. */
-static int keep_only(const int *keep, unsigned int count) {
-        int moved[KEPT_MAX];
-
-        for (unsigned int i = 0; i < count; i++) {
-                moved[i] = fcntl(keep[i], F_DUPFD_CLOEXEC, FIRST_KEPT + KEPT_MAX);
-                if (moved[i] < 0)
-                        return -errno;
-        }
-        for (unsigned int i = 0; i < count; i++)
-                if (dup3(moved[i], (int)(FIRST_KEPT + i), O_CLOEXEC) < 0)
-                        return -errno;
-        return close_range(FIRST_KEPT + count, ~0U, 0) < 0 ? -errno : 0;
-}
-
-pid_t keeper_fork(const char *title, const int *keep, unsigned int count) {
-        pid_t pid = fork();
-        int r;
-
-        if (pid != 0)
-                return pid;
-        title_set(title);
-        r = keep_only(keep, count);
-        if (r < 0) {
-                /* with descriptors of ours it could do anything: its end is that of its socket, as any other death */
-                errno = -r;
-                log_error("%s cannot part with the keeper's descriptors: %m", title);
-                _exit(EXIT_FAILURE);
-        }
-        return 0;
-}
 
 /* Workers */
 
@@ -77,7 +41,7 @@ int worker_fork(struct keeper *keeper, enum worker_kind kind, uint32_t index) {
 
         if (r < 0)
                 return r;
-        pid = keeper_fork(worker_titles[kind], &theirs, 1);
+        pid = child_fork(worker_titles[kind], &theirs, 1);
         if (pid < 0)
                 return -errno;
         if (pid == 0) {

@@ -31,9 +31,6 @@
 /* A supervisor that dies so often within DEATHS_WINDOW_NS is not started again. */
 #define DEATHS_MAX 5U
 
-/* The most descriptors that a child needs, beside the standard ones. */
-#define KEPT_MAX 3
-
 struct child {
         pid_t pid;  /* 0: none */
         int socket; /* our duplicate of the supervisor's end; -1: none */
@@ -155,12 +152,6 @@ bool keeper_tree_has_ended(const struct keeper *keeper);
 void keeper_open_uevents(struct keeper *keeper);
 
 /* children.c */
-
-/*
- * As fork(). The child has that title, and of our descriptors only 0 to 2, and the `count` (KEPT_MAX at most) of `keep`
- * as 3, 4 and so on.
- */
-pid_t keeper_fork(const char *title, const int *keep, unsigned int count);
 
 /* Forks a worker. Returns 0 or negative errno. */
 int worker_fork(struct keeper *keeper, enum worker_kind kind, uint32_t index);

@@ -13,6 +13,7 @@
 #include "journal.h"
 #include "observe/report.h"
 #include "privilege.h"
+#include "util/child.h"
 #include "util/log.h"
 
 /* How long the end of the tree waits for a report, or a trace. */
@@ -58,7 +59,7 @@ static _Noreturn void report(const struct keeper *keeper) {
 static bool report_fork(struct keeper *keeper) {
         /* what happens from now on may be missing in it */
         uint64_t known = activity(keeper);
-        pid_t pid = keeper_fork("modgate-report", NULL, 0);
+        pid_t pid = child_fork("modgate-report", NULL, 0);
 
         if (pid == 0)
                 report(keeper);

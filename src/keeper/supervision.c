@@ -13,6 +13,7 @@
 #include "journal.h"
 #include "step.h"
 #include "supervisor.h"
+#include "util/child.h"
 #include "util/fd.h"
 #include "util/log.h"
 
@@ -30,7 +31,7 @@ int supervisor_start(struct keeper *keeper) {
         if (r < 0)
                 return r;
         (void)setsockopt(ours, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
-        pid = keeper_fork("modgate-superv", (const int[]){ theirs, keeper->trace.fd }, keeper->trace.fd >= 0 ? 2 : 1);
+        pid = child_fork("modgate-superv", (const int[]){ theirs, keeper->trace.fd }, keeper->trace.fd >= 0 ? 2 : 1);
         if (pid < 0)
                 return -errno;
         if (pid == 0) {

@@ -8,6 +8,7 @@
 
 #include "observe/tracer.h"
 #include "privilege.h"
+#include "util/child.h"
 #include "util/fd.h"
 #include "util/list.h"
 #include "util/log.h"
@@ -30,7 +31,7 @@ static int tracer_fork(struct keeper *keeper, struct trace_file *file) {
 
         if (r < 0)
                 return r;
-        pid = keeper_fork("modgate-tracer", (const int[]){ read_fd, file->fd, file->twin_fd }, 3);
+        pid = child_fork("modgate-tracer", (const int[]){ read_fd, file->fd, file->twin_fd }, 3);
         if (pid < 0)
                 return -errno;
         if (pid == 0)

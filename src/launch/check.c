@@ -316,3 +316,7 @@ int check_environment_to_serve(struct problem *problem) {
                            "another seccomp listener serves this process tree (a modgate's or a container runtime's): "
                            "the daemon would wait for itself; start it outside, as by systemctl start modgate.service");
 }
+
+int check_environment_to_mediate(struct problem *problem) {
+        return check_all(problem, false);
+}

@@ -36,3 +36,6 @@ int check_environment(struct problem *problem);
 
 /* The same for the daemon, which installs no filter; and that nobody supervises it. */
 int check_environment_to_serve(struct problem *problem);
+
+/* The same for the mediator, whose own loads may well be supervised. */
+int check_environment_to_mediate(struct problem *problem);

@@ -9,20 +9,12 @@
 #define KEY "profile="
 #define KEY_LENGTH (sizeof(KEY) - 1)
 
-#define NAME_LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-."
-
-bool oci_profile_is_name(const char *name) {
-        size_t length = strnlen(name, OCI_PROFILE_SIZE);
-
-        return length > 0 && length <= OCI_PROFILE_MAX && strspn(name, NAME_LETTERS) == length;
-}
-
 static int take_name(const char *text, size_t length, char name[static OCI_PROFILE_SIZE]) {
-        if (length > OCI_PROFILE_MAX)
+        if (!policy_is_profile_name(text, length))
                 return -EINVAL;
         memcpy(name, text, length);
         name[length] = '\0';
-        return oci_profile_is_name(name) ? 0 : -EINVAL;
+        return 0;
 }
 
 int oci_profile_find(const char *words, char name[static OCI_PROFILE_SIZE]) {

@@ -3,14 +3,10 @@
 
 /* Pure: the name of a container's profile, in what its configuration says to us. */
 
-#include <stdbool.h>
+#include "policy/policy.h"
 
-/* The longest name of a profile, without its NUL: as the policy has them. */
-#define OCI_PROFILE_MAX 48
-#define OCI_PROFILE_SIZE (OCI_PROFILE_MAX + 1)
-
-/* May a profile be called that? Letters, digits, `_`, `-` and `.`, of ASCII; it is good for a log as it is. */
-bool oci_profile_is_name(const char *name);
+/* Of a name, with its NUL. */
+#define OCI_PROFILE_SIZE (POLICY_NAME_MAX + 1)
 
 /*
  * Takes the NAME out of `profile=NAME`, which may stand among other words (listenerMetadata, a cookie of liblxc).

@@ -318,8 +318,6 @@ static int read_state(const struct oci_reader *reader, struct oci_problem *probl
                 r = read_fds(reader, problem, state);
         if (r == 0)
                 r = get_pid(problem, member(state->tree, "pid"), "pid", &state->pid);
-        if (r == 0 && state->pid == 0)
-                r = oci_problem_set(problem, -EBADMSG, "pid is missing, or 0");
         if (r == 0)
                 r = get_text(problem, member(state->tree, "metadata"), "metadata", OCI_METADATA_MAX, &state->metadata);
         if (r == 0)

@@ -46,10 +46,10 @@ struct oci_state {
         unsigned int seccomp_fd; /* which one of them is the listener; all others are to be closed */
 
         /*
-         * As the runtime sees them, from its own pid namespace, and with the time that has passed since: good for a
-         * log, and for nothing that decides. Who a caller is, the notification says.
+         * As the runtime sees them, from its own pid namespace, and with the time that has passed since. Who a caller
+         * is, the notification says.
          */
-        pid_t pid; /* of the process that has the filter, whose descendants inherit it: for exec, the executed one */
+        pid_t pid; /* of the process that has the filter, for exec the executed one; 0: not said, as crun does then */
         pid_t init_pid; /* state.pid; 0: not said. runc: the container's init, also for exec; crun: same as `pid` */
 
         /* Any text, not to be logged as it is; NULL: there is none. */
@@ -57,6 +57,7 @@ struct oci_state {
         const char *bundle;   /* no path that could be opened: `crun exec` says `.` */
 };
 
+/* Frees it, with all its strings. */
 void oci_state_deinit(struct oci_state *state);
 
 /* The value of the annotation `key`, which is any text, or NULL. */
@@ -87,7 +88,10 @@ struct oci_reader {
         struct oci_problem problem;
 };
 
+/* Begins a text. No memory is taken before there is some of it. */
 void oci_reader_init(struct oci_reader *reader);
+
+/* Frees the text. A state that was made of it stays. */
 void oci_reader_deinit(struct oci_reader *reader);
 
 /*

@@ -168,32 +168,29 @@ static int decide_module(const struct policy_profile *profile, const struct poli
 }
 
 /* Whoever may not ask at all hears nothing else. */
-static int decide_caller(const struct policy_profile *profile, const struct policy_request *request,
-                         struct policy_verdict *ret) {
-        uint64_t who = profile->settings[POLICY_CALLER].value;
-        uint64_t rate = profile->settings[POLICY_RATE].value;
-
-        if (!may_ask(who, &request->caller)) {
-                *ret = verdict_make(EPERM, POLICY_RULE_CALLER, profile->settings[POLICY_CALLER].place, "%s",
-                                    missing_in_caller(who));
-                return -EPERM;
-        }
-        if (request->over_rate) {
-                *ret = verdict_make(EAGAIN, POLICY_RULE_RATE, profile->settings[POLICY_RATE].place,
-                                    "too many requests of this container (rate=%u/%u)", policy_rate_count(rate),
-                                    policy_rate_seconds(rate));
-                return -EAGAIN;
-        }
-        return 0;
-}
-
-struct policy_verdict policy_decide(const struct policy_profile *profile, const struct policy_request *request) {
-        struct permission permission;
-        struct policy_verdict verdict;
+struct policy_verdict policy_decide_caller(const struct policy_profile *profile, const struct policy_caller *caller,
+                                           bool over_rate) {
+        uint64_t who, rate;
 
         if (!profile)
                 return verdict_make(EPERM, POLICY_RULE_PROFILE, (struct policy_place){ 0 }, "there is no such profile");
-        if (decide_caller(profile, request, &verdict) < 0)
+        who = profile->settings[POLICY_CALLER].value;
+        rate = profile->settings[POLICY_RATE].value;
+        if (!may_ask(who, caller))
+                return verdict_make(EPERM, POLICY_RULE_CALLER, profile->settings[POLICY_CALLER].place, "%s",
+                                    missing_in_caller(who));
+        if (over_rate)
+                return verdict_make(EAGAIN, POLICY_RULE_RATE, profile->settings[POLICY_RATE].place,
+                                    "too many requests of this container (rate=%u/%u)", policy_rate_count(rate),
+                                    policy_rate_seconds(rate));
+        return verdict_make(0, POLICY_RULE_CALLER, profile->settings[POLICY_CALLER].place, "the caller may ask");
+}
+
+struct policy_verdict policy_decide(const struct policy_profile *profile, const struct policy_request *request) {
+        struct policy_verdict verdict = policy_decide_caller(profile, &request->caller, request->over_rate);
+        struct permission permission;
+
+        if (verdict.error != 0)
                 return verdict;
         if (request->live && profile->settings[POLICY_LIVE].value == POLICY_LIVE_TELL)
                 return verdict_make(EEXIST, POLICY_RULE_LIVE, profile->settings[POLICY_LIVE].place,

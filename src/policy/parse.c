@@ -56,13 +56,6 @@ static int handle_pair(void *context, const char *section, const char *name, con
         return 1;
 }
 
-static bool is_profile_name(const char *name, size_t length) {
-        for (size_t i = 0; i < length; i++)
-                if (!isalnum((unsigned char)name[i]) && !strchr("_-.", name[i]))
-                        return false;
-        return length > 0 && length <= POLICY_NAME_MAX;
-}
-
 /* Sections without a pair are profiles too, of which inih says nothing. */
 static bool check_section(struct parser *parser, const char *text, size_t length) {
         char name[POLICY_NAME_MAX + 1] = "";
@@ -72,7 +65,7 @@ static bool check_section(struct parser *parser, const char *text, size_t length
                 parser_fail(parser, "[PROFILE] is needed, and nothing behind it");
                 return false;
         }
-        if (!is_profile_name(text + 1, length - 2)) {
+        if (!policy_is_profile_name(text + 1, length - 2)) {
                 parser_fail(parser, "a profile's name has 1 to %d letters, digits, and any of _ - .", POLICY_NAME_MAX);
                 return false;
         }

@@ -5,6 +5,8 @@
 #include "policy/pattern.h"
 #include "policy/profile.h"
 
+#define PROFILE_NAME_LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-."
+
 #define DEFAULT_PROFILE "default"
 
 static void free_entries(struct policy_entries *entries) {
@@ -76,6 +78,13 @@ struct policy_profile *policy_add_profile(struct policy *policy, const char *nam
         }
         profiles[policy->profile_count++] = profile;
         return profile;
+}
+
+bool policy_is_profile_name(const char *name, size_t length) {
+        for (size_t i = 0; i < length; i++)
+                if (name[i] == '\0' || !strchr(PROFILE_NAME_LETTERS, name[i]))
+                        return false;
+        return length > 0 && length <= POLICY_NAME_MAX;
 }
 
 size_t policy_count(const struct policy *policy) {

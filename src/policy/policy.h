@@ -57,6 +57,9 @@ static inline void policy_freep(struct policy **policy) {
 
 #define _cleanup_policy_ __attribute__((cleanup(policy_freep)))
 
+/* May a profile be called that? Letters, digits, `_`, `-` and `.`, of ASCII; it is good for a log as it is. */
+bool policy_is_profile_name(const char *name, size_t length);
+
 /* How many profiles there are. */
 size_t policy_count(const struct policy *policy);
 
@@ -133,6 +136,13 @@ struct policy_verdict {
  * caller of this function if the verdict is to load it, and EPERM, as for any other, if not.
  */
 struct policy_verdict policy_decide(const struct policy_profile *profile, const struct policy_request *request);
+
+/*
+ * The part of it that needs no look at the module: profile, caller, rate. `error` 0: it may be asked for. Who is
+ * refused here is not worked for.
+ */
+struct policy_verdict policy_decide_caller(const struct policy_profile *profile, const struct policy_caller *caller,
+                                           bool over_rate);
 
 /*
  * Could this verdict be another one with the request's dependents known? They cost more to find than all else, and only

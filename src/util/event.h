@@ -34,6 +34,7 @@ struct event_loop {
 
 /* Returns 0 or negative errno. */
 int event_loop_init(struct event_loop *loop);
+/* Closes the loop; its sources' descriptors are not its own. */
 void event_loop_deinit(struct event_loop *loop);
 
 /* Watches source->fd for input (and what epoll always reports) until it is removed. Returns 0 or negative errno. */

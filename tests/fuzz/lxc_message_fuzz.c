@@ -43,7 +43,7 @@ static void check_message(const struct lxc_message *message, const uint8_t *byte
                 check(message->cookie[i] >= ' ' && message->cookie[i] <= '~');
         check(memcmp(&message->notif, bytes + LXC_HEADER_SIZE, sizeof(message->notif)) == 0);
         if (oci_profile_find(message->cookie, name) == 0)
-                check(oci_profile_is_name(name));
+                check(policy_is_profile_name(name, strlen(name)));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -32,8 +32,8 @@ static void check_profile(const char *words) {
 
         check(r == 0 || r == -ENOENT || r == -EEXIST || r == -EINVAL);
         if (r == 0) {
-                check_printable(name, OCI_PROFILE_MAX);
-                check(oci_profile_is_name(name));
+                check_printable(name, POLICY_NAME_MAX);
+                check(policy_is_profile_name(name, strlen(name)));
                 check(strstr(words, name) != NULL);
         }
 }
@@ -47,7 +47,7 @@ static void check_state(const struct oci_state *state, unsigned int fd_count) {
                 listeners += strcmp(state->fds[i], "seccompFd") == 0;
         }
         check(listeners == 1 && strcmp(state->fds[state->seccomp_fd], "seccompFd") == 0);
-        check(state->pid > 0 && state->init_pid >= 0);
+        check(state->pid >= 0 && state->init_pid >= 0);
         check_printable(state->version, OCI_WORD_MAX);
         check_printable(state->status, OCI_WORD_MAX);
         check_printable(state->id, OCI_ID_MAX);

@@ -180,3 +180,71 @@ _define_probes() {
 			echo "p:guest/$function $function" >> "$_tracing/kprobe_events"
 	done
 }
+
+# Containers, with the files that are installed as examples, whose root is the guest's own: what is mounted below / is not there.
+
+examples=/usr/share/doc/modgate/examples/containers
+service=modgate-containers.service
+rootfs=/run/rootfs
+bundles=/run/bundles
+
+containers_begin() {
+	mkdir -p $rootfs $bundles /etc/modgate/policy.d
+	mount --bind / $rootfs
+	cp $examples/vpn.ini /etc/modgate/policy.d/
+}
+
+# With the policy that is there now.
+containers_serve() {
+	check "the policy has no error" modgate policy check
+	systemctl daemon-reload
+	check "its socket is there" systemctl start modgate-containers.socket
+	systemctl try-reload-or-restart $service
+	modprobe mg_state
+	remove_modules
+}
+
+containers_end() {
+	umount $rootfs
+}
+
+# What nothing uses, so that it has to be loaded again.
+remove_modules() {
+	local pass name
+	for pass in 1 2 3; do
+		for name in $(awk '$3 == 0 {print $1}' /proc/modules); do
+			[[ $name == mg_state || $name == overlay || $name == fuse ]] || rmmod "$name" 2> /dev/null
+		done
+	done
+}
+
+live() {
+	awk '$5 == "Live" {print $1}' /proc/modules | sort
+}
+
+# make_bundle NAME user|host COMMAND…: in $bundles/NAME. No word of the command may begin with a dash: jq would take it.
+make_bundle() {
+	local directory=$bundles/$1 namespace=$2
+	mkdir -p "$directory"
+	jq --slurpfile seccomp "$examples/seccomp.json" --arg rootfs $rootfs --arg namespace "$namespace" '
+		.process.args = $ARGS.positional | .root.path = $rootfs | .linux.seccomp = $seccomp[0]
+		| if $namespace == "host" then del(.linux.uidMappings, .linux.gidMappings)
+			| .linux.namespaces |= map(select(.type != "user")) else . end' \
+		$examples/config.json --args "${@:3}" > "$directory/config.json"
+}
+
+# contain RUNTIME NAME user|host COMMAND…: in a container, to its end
+contain() {
+	make_bundle "${@:2}"
+	"$1" run --no-pivot --bundle "$bundles/$2" "$2"
+}
+
+# audits TEXT: are there lines about requests with that?
+audits() {
+	journalctl -b -q --no-pager -o cat -u $service | grep -q " audit .*$1"
+}
+
+# call NAME FILE [FLAGS [PARAMETERS]]: the result of one call in a container, by name
+call() {
+	contain crun "$1" user /guest/programs/callers 1 "${@:2}" | cut -d ' ' -f 2
+}

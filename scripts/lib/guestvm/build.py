@@ -63,7 +63,7 @@ def _build(release, progress):
 
 def _install_packages(release, work, archive, progress):
     progress.step("installing packages")
-    options = ["--variant=essential", "--format=tar", f"--include={','.join(recipe.PACKAGES)}",
+    options = ["--variant=essential", "--format=tar", f"--include={','.join(recipe.packages(release))}",
                f"--customize-hook={recipe.HOOK}",
                *(f"--dpkgopt=path-exclude={pattern}" for pattern in recipe.DPKG_EXCLUDES)]
     mmdebstrap.run(release, options, archive, work, progress)

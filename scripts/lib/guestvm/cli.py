@@ -8,7 +8,7 @@ from . import build, modules, own_modules, processes, recipe, run
 from .errors import GuestError
 from .progress import Progress
 
-RELEASES = (*recipe.GUESTS, *("mini" + name for name in recipe.GUESTS))
+RELEASES = (*recipe.GUESTS, *("mini" + name for name in recipe.GUESTS if not name.startswith("containers")))
 DESCRIPTION = """\
 Builds Debian guests and runs scripts in them, in QEMU's software emulation.
 """

@@ -12,10 +12,11 @@ MODULES_HOOK = os.path.join(HERE, "modules-hook")
 # Raise when the code that packs a root file system changes its result.
 FORMAT = 4
 
-SUITES = {"12": "bookworm", "13": "trixie"}
+SUITES = {"12": "bookworm", "13": "trixie", "containers12": "bookworm", "containers13": "trixie"}
 
 # Whose root file system a guest has, and whose kernel and modules.
-GUESTS = {"12": ("12", "12"), "13": ("13", "13"), "12on13": ("12", "13")}
+GUESTS = {"12": ("12", "12"), "13": ("13", "13"), "12on13": ("12", "13"),
+          "containers12": ("containers12", "12"), "containers13": ("containers13", "13")}
 
 PACKAGES = [
     "systemd", "systemd-sysv", "udev", "kmod", "procps", "strace", "busybox-static",
@@ -24,6 +25,9 @@ PACKAGES = [
     # what tests use
     "libcap2-bin", "util-linux", "iproute2",
 ]
+
+# What runs containers: much, so only for the tests that ask for it.
+CONTAINER_PACKAGES = ["crun", "runc", "podman", "lxc", "iptables", "jq", "xz-utils"]
 
 # What builds modules, besides the kernel's headers, which bring the compiler.
 MODULE_BUILD_PACKAGES = ["coreutils", "dash", "findutils", "grep", "make", "mawk", "sed"]
@@ -110,8 +114,13 @@ def modules_key(kernel_package, files):
     return _hash([kernel_package, sources, MODULE_BUILD_PACKAGES, _file_text(MODULES_HOOK)])
 
 
+def packages(release):
+    """What is installed in a guest."""
+    return PACKAGES + (CONTAINER_PACKAGES if release.startswith("containers") else [])
+
+
 def key(release):
     """The hash under which a build of this release is cached."""
-    parts = [FORMAT, release, SUITES[release], PACKAGES, DPKG_EXCLUDES, DROP, MASKED_UNITS, FILES, MODULES,
+    parts = [FORMAT, release, SUITES[release], packages(release), DPKG_EXCLUDES, DROP, MASKED_UNITS, FILES, MODULES,
              _file_text(HOOK)]
     return _hash(parts)

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* One line for each request, of key=value words: docs/containers.md says what they mean. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "journal.h"
+#include "mediate/private.h"
+#include "observe/names.h"
+#include "util/log.h"
+
+/* A container that floods does not flood the log: so many refusals a second, and then their number. */
+#define REFUSALS_TOLD 20U
+#define REFUSALS_TOLD_NS (1 * 1000000000ULL)
+
+#define PARAMS_SHOWN 200U
+
+#define UNTOLD_SIZE 32U
+
+/* Printable ASCII, without what would end the quotes. */
+static void quote(const char *bytes, size_t length, char text[static PARAMS_SHOWN + 4]) {
+        size_t shown = length < PARAMS_SHOWN ? length : PARAMS_SHOWN;
+
+        for (size_t i = 0; i < shown; i++)
+                text[i] = bytes[i] < ' ' || bytes[i] > '~' || bytes[i] == '"' || bytes[i] == '\\' ? '?' : bytes[i];
+        (void)strcpy(text + shown, shown < length ? "..." : "");
+}
+
+static const char *profile_name(const struct container *container) {
+        const struct policy_profile *profile = container_profile(container);
+
+        return profile ? policy_profile_name(profile) : "none";
+}
+
+static const char *result_name(int error) {
+        return error == 0 ? "OK" : name_of_error(error);
+}
+
+/* Is this one to be told of? */
+static bool take_line(struct customer *customer) {
+        uint64_t now_ns = journal_now_ns();
+
+        if (now_ns - customer->audited_ns >= REFUSALS_TOLD_NS) {
+                customer->audited_ns = now_ns;
+                customer->audited = 0;
+        }
+        return customer->audited++ < REFUSALS_TOLD;
+}
+
+/* How many were not told of since the last line, as a word of its own, if any. */
+static const char *untold(struct customer *customer, char word[static UNTOLD_SIZE]) {
+        word[0] = '\0';
+        if (customer->unaudited > 0)
+                (void)snprintf(word, UNTOLD_SIZE, " untold=%u", customer->unaudited);
+        customer->unaudited = 0;
+        return word;
+}
+
+void audit(struct asked *asked, int error, const char *why) {
+        const struct container *container = asked->container;
+        const struct decision *decision = asked->decision;
+        const char *verdict = why ? "none" : (decision && decision->error == 0 ? "allow" : "refuse");
+        char params[PARAMS_SHOWN + 4], place[300] = "", more[UNTOLD_SIZE];
+
+        if (asked->state == ASKED_QUEUED && !take_line(container->customer)) {
+                container->customer->unaudited++;
+                return;
+        }
+        quote(asked->params ? asked->params : "", asked->params_length, params);
+        if (!why && decision && decision->line > 0)
+                (void)snprintf(place, sizeof(place), " at=%s:%u", decision->file, decision->line);
+        log_notice("audit container=%s profile=%s pid=%u uid=%u module=%s parameters=\"%s\" verdict=%s rule=%s%s "
+                   "because=\"%s\" result=%s%s",
+                   container->store->id, profile_name(container), asked->slot->notif.pid, asked->asker.uid,
+                   asked->name[0] ? asked->name : "unknown", params, verdict,
+                   !why && decision ? policy_rule_name(decision->rule) : "none", place,
+                   why ? why : (decision ? decision->reason : ""), result_name(error),
+                   untold(container->customer, more));
+}
+
+void audit_refusal(const struct asked *asked, const struct policy_verdict *verdict) {
+        struct container *container = asked->container;
+        char place[300] = "", more[UNTOLD_SIZE];
+
+        if (!take_line(container->customer)) {
+                container->customer->unaudited++;
+                return;
+        }
+        if (verdict->place.line > 0)
+                (void)snprintf(place, sizeof(place), " at=%s:%u", verdict->place.file, verdict->place.line);
+        log_notice("audit container=%s profile=%s pid=%u uid=%u module=%s parameters=\"\" verdict=refuse rule=%s%s "
+                   "because=\"%s\" result=%s%s",
+                   container->store->id, profile_name(container), asked->slot->notif.pid, asked->asker.uid,
+                   asked->name[0] ? asked->name : "unknown", policy_rule_name(verdict->rule), place, verdict->reason,
+                   result_name(verdict->error), untold(container->customer, more));
+}

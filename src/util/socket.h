@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Listens at a path, for root's processes alone. The directory is made if there is none, and a socket that nobody
+ * listens at any more is replaced. `path`: not longer than a socket's; `type`: SOCK_STREAM or SOCK_SEQPACKET. Returns a
+ * descriptor (owned, CLOEXEC, does not block) or negative errno: -EADDRINUSE (somebody listens there), -EEXIST (there
+ * is a file that is no socket).
+ */
+int socket_listen(const char *path, int type);
