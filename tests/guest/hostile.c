@@ -7,6 +7,7 @@
  *   hostile images                  init_module of images that end nowhere, are nowhere, or are no modules
  *   hostile params FILE             finit_module of FILE with such parameters
  *   hostile files FILE              of descriptors that are none of a module's file, and of names that say another one
+ *   hostile namespace FILE          of FILE in a user namespace of its own, where it has all capabilities
  *   hostile swaps SECONDS GOOD BAD  calls while the descriptor, the name in the image (mg_one, mg_two) and the
  * parameters are swapped: prints how many of which result hostile floods SECONDS FILE     64 callers that do nothing
  * else: prints how many of which result hostile dies ROUNDS FILE        callers of which some are killed while they
@@ -17,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -194,6 +196,15 @@ static int files(const char *path) {
         return 0;
 }
 
+static int namespace(const char *path) {
+        int fd = open_module(path);
+
+        if (unshare(CLONE_NEWUSER) < 0)
+                die("unshare");
+        say("own-namespace", finit(fd, "", 0));
+        return 0;
+}
+
 /* What changes while it is looked at */
 
 static atomic_bool over;
@@ -363,6 +374,8 @@ int main(int argc, char **argv) {
                 return params(argv[2]);
         if (strcmp(kind, "files") == 0 && argc == 3)
                 return files(argv[2]);
+        if (strcmp(kind, "namespace") == 0 && argc == 3)
+                return namespace(argv[2]);
         if (strcmp(kind, "swaps") == 0 && argc == 5)
                 return swaps((unsigned int)atoi(argv[2]), argv[3], argv[4]);
         if (strcmp(kind, "floods") == 0 && argc == 4)
