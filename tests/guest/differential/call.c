@@ -213,8 +213,10 @@ static void perform_as(struct arguments *arguments) {
                 perform(arguments);
                 break;
         case WHO_THREAD:
-                if (pthread_create(&thread, NULL, perform_in_thread, arguments) != 0)
+                if (pthread_create(&thread, NULL, perform_in_thread, arguments) != 0) {
+                        perror("a thread for a call");
                         exit(1);
+                }
                 (void)pthread_join(thread, NULL);
                 break;
         case WHO_CHILD:
@@ -241,8 +243,11 @@ static struct image read_image(int fd) {
         image.size = (size_t)status.st_size;
         image.mapped = (image.size + PAGE - 1) / PAGE * PAGE + PAGES_BEHIND * PAGE;
         image.start = mmap(NULL, image.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (image.start == MAP_FAILED || pread(fd, image.start, image.size, 0) < 0)
+        /* of a file that is not open for reading the image is nothing but zeros */
+        if (image.start == MAP_FAILED || (pread(fd, image.start, image.size, 0) < 0 && errno != EBADF)) {
+                perror("an image for a call");
                 exit(1);
+        }
         return image;
 }
 

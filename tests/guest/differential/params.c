@@ -21,8 +21,10 @@ static char *before_the_edge(size_t size, const char *end, size_t end_size) {
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
         char *start = memory + length - all;
 
-        if (memory == MAP_FAILED)
+        if (memory == MAP_FAILED) {
+                perror("memory for parameters");
                 exit(1);
+        }
         next += APART_STRIDE;
         memset(start, ' ', size);
         memcpy(start + size, end, end_size);
