@@ -156,7 +156,8 @@ static int try_unlink(void) {
 #define SUPERVISOR (1U << CONFINED_SUPERVISOR)
 #define LOADER (1U << CONFINED_LOADER)
 #define INSPECTOR (1U << CONFINED_INSPECTOR)
-#define ALL (SUPERVISOR | LOADER | INSPECTOR)
+#define DECIDER (1U << CONFINED_DECIDER) /* of modgate mediate */
+#define ALL (SUPERVISOR | LOADER | INSPECTOR | DECIDER)
 
 /* The loader of the kit makes and removes files, as no real one does. */
 static const struct attempt {
@@ -184,10 +185,10 @@ static const struct attempt {
         { "load an image", try_init, ALL },
         { "remove a module", try_remove_module, ALL },
         { "open a file", try_open, INSPECTOR },
-        { "open a file to write", try_write, SUPERVISOR | INSPECTOR },
-        { "create a file", try_create, SUPERVISOR | INSPECTOR },
-        { "truncate a file", try_truncate, SUPERVISOR | INSPECTOR },
-        { "remove a file", try_unlink, SUPERVISOR | INSPECTOR },
+        { "open a file to write", try_write, SUPERVISOR | INSPECTOR | DECIDER },
+        { "create a file", try_create, SUPERVISOR | INSPECTOR | DECIDER },
+        { "truncate a file", try_truncate, SUPERVISOR | INSPECTOR | DECIDER },
+        { "remove a file", try_unlink, SUPERVISOR | INSPECTOR | DECIDER },
 };
 
 #define ATTEMPTS SCRIPTED_COUNT(attempts)
@@ -249,9 +250,27 @@ static void await_attempts(enum confinement_role role) {
                 scripted_sleep_ms(1);
 }
 
+/* No tree has one. */
+static void enter_as_decider(void) {
+        struct confinement confinement;
+        pid_t pid;
+        int status;
+
+        CHECK_EQUAL(confinement_init(&confinement, scripted_interface()), 0);
+        pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0)
+                _exit(privilege_keep(NULL, 0, false) == 0 && confinement_enter(&confinement, CONFINED_DECIDER) == 0
+                              ? EXIT_SUCCESS
+                              : EXIT_FAILURE);
+        CHECK_EQUAL(waitpid(pid, &status, 0), pid);
+        CHECK_EQUAL(status, 0);
+}
+
 static void test_attempts(struct scripted *kit) {
         bool all_failed = true;
 
+        enter_as_decider();
         for (enum confinement_role role = 0; role < CONFINED_ROLES; role++) {
                 await_attempts(role);
                 for (size_t i = 0; i < ATTEMPTS; i++)
@@ -326,7 +345,7 @@ static void test_capabilities(struct scripted *kit) {
         const unsigned long long keeper = CAPABILITY(CAP_SYS_MODULE) | CAPABILITY(CAP_SYS_PTRACE) |
                                           CAPABILITY(CAP_SETPCAP) | CAPABILITY(CAP_DAC_OVERRIDE);
 
-        for (enum confinement_role role = 0; role < CONFINED_ROLES; role++)
+        for (enum confinement_role role = CONFINED_SUPERVISOR; role <= CONFINED_INSPECTOR; role++)
                 await_attempts(role);
         check_status(scripted_await_process(kit, "modgate-keeper"), keeper, 0, false);
         check_status(scripted_await_process(kit, "modgate-superv"), CAPABILITY(CAP_SYS_PTRACE),
