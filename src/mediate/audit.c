@@ -57,41 +57,62 @@ static const char *untold(struct customer *customer, char word[static UNTOLD_SIZ
         return word;
 }
 
-void audit(struct asked *asked, int error, const char *why) {
+/* What a line says besides who has asked for what. */
+struct outcome {
+        const char *verdict;
+        const char *rule;
+        const char *file; /* of the policy; NULL, or line 0: it stands nowhere */
+        unsigned int line;
+        const char *reason;
+        int error;
+};
+
+static void write_line(const struct asked *asked, const struct outcome *outcome) {
         const struct container *container = asked->container;
-        const struct decision *decision = asked->decision;
-        const char *verdict = why ? "none" : (decision && decision->error == 0 ? "allow" : "refuse");
         char params[PARAMS_SHOWN + 4], place[300] = "", more[UNTOLD_SIZE];
 
-        if (asked->state == ASKED_QUEUED && !take_line(container->customer)) {
-                container->customer->unaudited++;
-                return;
-        }
         quote(asked->params ? asked->params : "", asked->params_length, params);
-        if (!why && decision && decision->line > 0)
-                (void)snprintf(place, sizeof(place), " at=%s:%u", decision->file, decision->line);
+        if (outcome->line > 0)
+                (void)snprintf(place, sizeof(place), " at=%s:%u", outcome->file, outcome->line);
         log_notice("audit container=%s profile=%s pid=%u uid=%u module=%s parameters=\"%s\" verdict=%s rule=%s%s "
                    "because=\"%s\" result=%s%s",
                    container->store->id, profile_name(container), asked->slot->notif.pid, asked->asker.uid,
-                   asked->name[0] ? asked->name : "unknown", params, verdict,
-                   !why && decision ? policy_rule_name(decision->rule) : "none", place,
-                   why ? why : (decision ? decision->reason : ""), result_name(error),
-                   untold(container->customer, more));
+                   asked->name[0] ? asked->name : "unknown", params, outcome->verdict, outcome->rule, place,
+                   outcome->reason, result_name(outcome->error), untold(container->customer, more));
+}
+
+void audit(const struct asked *asked, int error, const char *why) {
+        struct customer *customer = asked->container->customer;
+        const struct decision *decision = why ? NULL : asked->decision;
+        struct outcome outcome = { .verdict = why ? "none" : "refuse", .rule = "none", .reason = "", .error = error };
+
+        if (asked->state == ASKED_QUEUED && !take_line(customer)) {
+                customer->unaudited++;
+                return;
+        }
+        if (why)
+                outcome.reason = why;
+        if (decision) {
+                outcome.verdict = decision->error == 0 ? "allow" : "refuse";
+                outcome.rule = policy_rule_name(decision->rule);
+                outcome.file = decision->file;
+                outcome.line = decision->line;
+                outcome.reason = decision->reason;
+        }
+        write_line(asked, &outcome);
 }
 
 void audit_refusal(const struct asked *asked, const struct policy_verdict *verdict) {
-        struct container *container = asked->container;
-        char place[300] = "", more[UNTOLD_SIZE];
+        struct customer *customer = asked->container->customer;
 
-        if (!take_line(container->customer)) {
-                container->customer->unaudited++;
+        if (!take_line(customer)) {
+                customer->unaudited++;
                 return;
         }
-        if (verdict->place.line > 0)
-                (void)snprintf(place, sizeof(place), " at=%s:%u", verdict->place.file, verdict->place.line);
-        log_notice("audit container=%s profile=%s pid=%u uid=%u module=%s parameters=\"\" verdict=refuse rule=%s%s "
-                   "because=\"%s\" result=%s%s",
-                   container->store->id, profile_name(container), asked->slot->notif.pid, asked->asker.uid,
-                   asked->name[0] ? asked->name : "unknown", policy_rule_name(verdict->rule), place, verdict->reason,
-                   result_name(verdict->error), untold(container->customer, more));
+        write_line(asked, &(struct outcome){ .verdict = "refuse",
+                                             .rule = policy_rule_name(verdict->rule),
+                                             .file = verdict->place.file,
+                                             .line = verdict->place.line,
+                                             .reason = verdict->reason,
+                                             .error = verdict->error });
 }

@@ -184,8 +184,10 @@ int agent_accept_root(struct mediator *mediator, struct event_source *source, pi
 /* Is this process in our pid namespace? If it has gone already it is taken to have been. */
 bool agent_sees_our_pids(const struct mediator *mediator, pid_t pid);
 
-/* Gives up connections that took too long, and accepts again if it was given up. Returns the nanoseconds until the next
- * one has, or UINT64_MAX. */
+/*
+ * Gives up connections that took too long, and accepts again if that was given up. Returns the nanoseconds until the
+ * next one has, or UINT64_MAX.
+ */
 uint64_t agent_expire(struct mediator *mediator, uint64_t now_ns);
 
 /* customer.c */
@@ -213,16 +215,21 @@ void proxy_accept(struct event_source *source, uint32_t events);
 /* Answers a request of a monitor. False: it has gone. */
 bool proxy_answer(struct asked *asked, int error);
 
-/* Answers requests before their monitors' time is up. Returns the nanoseconds until the next one's is, or UINT64_MAX.
+/*
+ * Answers requests before their monitors' time is up. Returns the nanoseconds until the next one's is, or UINT64_MAX.
  */
 uint64_t proxy_expire(struct mediator *mediator, uint64_t now_ns);
 
 /* container.c */
 
+/* By this and a serial systemd keeps both of a container's descriptors. */
+#define CONTAINER_KEPT "container-"
+
 /* An empty one, in memory of the caller's that containers_free() frees. Returns 0 or -ENOMEM: there are too many. */
 int container_init(struct container *container, struct mediator *mediator);
 
-/* Once its store has its id: shares what a container may have. Returns 0 or negative errno: -EUSERS, it has too many.
+/*
+ * Once its store has its id: shares what a container may have. Returns 0 or negative errno: -EUSERS, it has too many.
  */
 int container_join(struct container *container);
 
@@ -294,7 +301,7 @@ void work_reaped(struct mediator *mediator, pid_t pid);
 /* audit.c */
 
 /* The line about a request that is answered with `error`. `why`: a reason of our own; NULL: the decision's. */
-void audit(struct asked *asked, int error, const char *why);
+void audit(const struct asked *asked, int error, const char *why);
 
 /* The same of one that was refused before any work: under a flood not one for each. */
 void audit_refusal(const struct asked *asked, const struct policy_verdict *verdict);
