@@ -9,7 +9,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "journal.h"
@@ -18,6 +17,7 @@
 #include "util/fd.h"
 #include "util/log.h"
 #include "util/service.h"
+#include "util/socket.h"
 
 /*
  * A runtime writes its state at once, but it may be long before it begins: crun connects when it creates the container,
@@ -65,7 +65,7 @@ static void refuse(struct connection *connection, const char *why) {
         forget(connection);
 }
 
-/* Which profile its configuration names; false: it says something that is none. NULL: it says nothing. */
+/* Which profile its configuration names. Empty: it says something that is none. NULL: it says nothing. */
 static const char *find_profile(const struct mediator *mediator, const struct oci_state *state,
                                 char name[static OCI_PROFILE_SIZE], bool *ret_by_annotation) {
         const char *key = policy_annotation(mediator->policy), *value;
@@ -169,24 +169,14 @@ static void finish(struct connection *connection) {
         oci_state_deinit(&state);
 }
 
-/* Returns how many descriptors came, all of which are kept; or negative errno. */
+/* Returns how many descriptors came, or negative errno. More than there is room for are too many, which the reader
+ * finds. */
 static int take_fds(struct connection *connection, struct msghdr *message) {
-        int count = 0;
+        unsigned int room = OCI_FDS_MAX - connection->fd_count;
+        unsigned int count = socket_take_fds(message, connection->fds + connection->fd_count, room);
 
-        for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
-                if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
-                        continue;
-                for (size_t at = 0; at + sizeof(int) <= header->cmsg_len - CMSG_LEN(0); at += sizeof(int), count++) {
-                        int fd;
-
-                        memcpy(&fd, CMSG_DATA(header) + at, sizeof(fd));
-                        if (connection->fd_count == OCI_FDS_MAX)
-                                fd_close(fd); /* too many, which the reader finds */
-                        else
-                                connection->fds[connection->fd_count++] = fd;
-                }
-        }
-        return message->msg_flags & MSG_CTRUNC ? -EMFILE : count;
+        connection->fd_count += count < room ? count : room;
+        return message->msg_flags & MSG_CTRUNC ? -EMFILE : (int)count;
 }
 
 /* Returns the length of what was read, with the number of descriptors; or negative errno. */

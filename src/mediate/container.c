@@ -18,9 +18,8 @@
 #include "util/memfd.h"
 #include "util/service.h"
 
-/* By this name systemd keeps both of its descriptors. */
 static void store_name(const struct container *container, char name[static SERVICE_NAME_SIZE]) {
-        (void)snprintf(name, SERVICE_NAME_SIZE, "container-%" PRIx64, container->serial);
+        (void)snprintf(name, SERVICE_NAME_SIZE, CONTAINER_KEPT "%" PRIx64, container->serial);
 }
 
 int container_init(struct container *container, struct mediator *mediator) {
@@ -111,8 +110,8 @@ void container_listen(struct container *container) {
         if (container->mediator->stopping || !may_receive(container))
                 event_remove(loop, &container->listener);
         else if (!container->listener.watched && event_add(loop, &container->listener) < 0)
-                container->mediator->error =
-                        -ENOMEM; /* its callers would wait for ever: another mediator may do better */
+                /* its callers would wait for ever: another mediator may do better */
+                container->mediator->error = -ENOMEM;
 }
 
 static void found(struct journal_request *slot, void *context) {

@@ -81,7 +81,7 @@ static int *find_place(struct handed_over *handed_over, int fd, const char *name
                 kept->sees_our_pids = sees_our_pids;
                 return &kept->connection;
         }
-        if (sscanf(name, "container-%" SCNx64, &serial) == 1) {
+        if (sscanf(name, CONTAINER_KEPT "%" SCNx64, &serial) == 1) {
                 kept = find_kept(handed_over, serial);
                 if (!kept)
                         return NULL;
@@ -125,7 +125,7 @@ static void resume(struct mediator *mediator, struct handed_over *handed_over) {
                         continue;
                 if (r != -ENOENT)
                         log_error("a container that was served before cannot be served any more: %s", strerror(-r));
-                (void)snprintf(name, sizeof(name), "container-%" PRIx64, kept->serial);
+                (void)snprintf(name, sizeof(name), CONTAINER_KEPT "%" PRIx64, kept->serial);
                 service_forget_fds(name);
         }
         free(handed_over->kept);

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "journal.h"
@@ -19,6 +18,7 @@
 #include "oci/profile.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/socket.h"
 
 /*
  * An answer that comes after the monitor's time is taken for that to its next notification. So this has to be well
@@ -131,26 +131,6 @@ static void begin(struct monitor *monitor, int fds[static LXC_FDS]) {
         }
 }
 
-/* Returns how many descriptors came, or negative errno. All of them are in `fds`, or closed. */
-static int take_fds(struct msghdr *message, int fds[static LXC_FDS]) {
-        int count = 0;
-
-        for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
-                if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
-                        continue;
-                for (size_t at = 0; at + sizeof(int) <= header->cmsg_len - CMSG_LEN(0); at += sizeof(int), count++) {
-                        int fd;
-
-                        memcpy(&fd, CMSG_DATA(header) + at, sizeof(fd));
-                        if (count < LXC_FDS)
-                                fds[count] = fd;
-                        else
-                                fd_close(fd);
-                }
-        }
-        return message->msg_flags & (MSG_CTRUNC | MSG_TRUNC) ? -EMSGSIZE : count;
-}
-
 static void handle_connection(struct event_source *source, uint32_t events) {
         struct monitor *monitor = container_of(source, struct monitor, connection);
         static char bytes[LXC_MESSAGE_MAX];
@@ -163,7 +143,8 @@ static void handle_connection(struct event_source *source, uint32_t events) {
                 .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
         };
         ssize_t length = recvmsg(source->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-        int fds[LXC_FDS] = { -1, -1, -1 }, count;
+        int fds[LXC_FDS] = { -1, -1, -1 };
+        unsigned int count;
         struct oci_problem problem;
 
         (void)events;
@@ -173,10 +154,10 @@ static void handle_connection(struct event_source *source, uint32_t events) {
                 end(monitor);
                 return;
         }
-        count = take_fds(&message, fds);
-        if (count < 0)
+        count = socket_take_fds(&message, fds, LXC_FDS);
+        if (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC))
                 refuse(monitor, "it is too long, or its descriptors cannot be taken");
-        else if (lxc_message_decode(bytes, (size_t)length, (unsigned int)count, &monitor->container.mediator->sizes,
+        else if (lxc_message_decode(bytes, (size_t)length, count, &monitor->container.mediator->sizes,
                                     &monitor->message, &problem) < 0)
                 refuse(monitor, problem.text);
         else

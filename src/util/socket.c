@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -49,4 +48,23 @@ int socket_listen(const char *path, int type) {
         if (r == 0 && listen(fd, BACKLOG) < 0)
                 r = -errno;
         return r < 0 ? r : fd_steal(&fd);
+}
+
+unsigned int socket_take_fds(struct msghdr *message, int *fds, unsigned int room) {
+        unsigned int count = 0;
+
+        for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
+                if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+                        continue;
+                for (size_t at = 0; at + sizeof(int) <= header->cmsg_len - CMSG_LEN(0); at += sizeof(int), count++) {
+                        int fd;
+
+                        memcpy(&fd, CMSG_DATA(header) + at, sizeof(fd));
+                        if (count < room)
+                                fds[count] = fd;
+                        else
+                                fd_close(fd);
+                }
+        }
+        return count;
 }
