@@ -162,17 +162,34 @@ static int link_to(const char *target, const char *path) {
         return open_module(path);
 }
 
+/* With something in it: of an empty file the name would not even be looked at. */
+static int filled(int fd, const char *name) {
+        if (fd < 0 || write(fd, "x", 1) != 1)
+                die(name);
+        return fd;
+}
+
 static int named(const char *directory, const char *name) {
         char path[4096];
 
         (void)snprintf(path, sizeof(path), "%s/%s", directory, name);
         (void)unlink(path);
-        return open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        return filled(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600), path);
+}
+
+static int removed(const char *directory, const char *name) {
+        int fd = named(directory, name);
+        char path[4096];
+
+        (void)snprintf(path, sizeof(path), "%s/%s", directory, name);
+        if (unlink(path) < 0)
+                die(path);
+        return fd;
 }
 
 static int files(const char *path) {
         char directory[] = "/dev/hostile-XXXXXX", link[64];
-        int pair[2], fd;
+        int pair[2];
 
         if (!mkdtemp(directory) || socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
                 die(directory);
@@ -183,16 +200,15 @@ static int files(const char *path) {
         say("directory", finit(open("/", O_RDONLY), "", 0));
         say("path-only", finit(open(path, O_PATH), "", 0));
         say("device", finit(open("/dev/zero", O_RDONLY), "", 0));
-        say("memfd", finit((int)syscall(SYS_memfd_create, "ip_tables.ko", 0), "", 0));
+        say("memfd", finit(filled((int)syscall(SYS_memfd_create, "ip_tables.ko", 0), "memfd"), "", 0));
         /* a link is what it leads to */
         say("link-of-an-allowed-name", finit(link_to(path, link), "", 0));
         say("name-of-another-directory", finit(named(directory, "..ko"), "", 0));
         say("name-with-a-line", finit(named(directory, "ip_tables\nx.ko"), "", 0));
         say("name-with-blanks", finit(named(directory, "ip_tables evil=1.ko"), "", 0));
         say("name-with-a-quote", finit(named(directory, "ip_tables\".ko"), "", 0));
-        fd = named(directory, "dummy.ko");
-        (void)unlinkat(AT_FDCWD, directory, 0);
-        say("name-that-is-refused", finit(fd, "", 0));
+        say("name-that-is-gone", finit(removed(directory, "ip_tables.ko"), "", 0));
+        say("name-that-is-refused", finit(named(directory, "dummy.ko"), "", 0));
         return 0;
 }
 
