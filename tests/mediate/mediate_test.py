@@ -286,6 +286,11 @@ class Mediate(unittest.TestCase):
         return [self.contain([HANG, self.file("mg-top.ko"), f"{self.directory}/hang", str(seconds)], owner="-", **arguments)
                 for _ in range(count)]
 
+    def check_nobody_waits(self):
+        """Another container has its answer before any of those that hang are given up."""
+        self.assertEqual(self.call("mg-top.ko", name="other"), "1 OK\n")
+        self.assertNotIn("the caller's memory does not answer", self.said())
+
     def check_hanging(self, processes):
         results = {self.results(process) for process in processes}
         if results == {"no /dev/fuse\n"}:
@@ -294,27 +299,24 @@ class Mediate(unittest.TestCase):
 
     def test_memory_that_does_not_answer(self):
         hanging = self.hang(10, name="hanging")
-        begin = time.monotonic()
-        self.assertEqual(self.call("mg-top.ko", name="other"), "1 OK\n")
-        self.assertLess(time.monotonic() - begin, 3)
+        self.check_nobody_waits()
         self.check_hanging(hanging)
         self.assertIn('because="the caller\'s memory does not answer"', self.said())
 
     def test_many_containers_whose_memory_does_not_answer(self):
         hanging = [process for i in range(10) for process in self.hang(8, name=f"hanging{i}")]
         time.sleep(1)
-        begin = time.monotonic()
-        self.assertEqual(self.call("mg-top.ko", name="other"), "1 OK\n")
-        self.assertLess(time.monotonic() - begin, 3)
+        self.check_nobody_waits()
         self.check_hanging(hanging)
 
     def test_inspectors_that_cannot_be_killed(self):
         first = self.hang(8, seconds=12, name="hanging")
         wait_for(lambda: self.said().count("the caller's memory does not answer") == 8)
-        begin = time.monotonic()
         later = self.hang(4, name="hanging")
         wait_for(lambda: self.said().count("of this container's callers does not answer") == 4)
-        self.assertLess(time.monotonic() - begin, 4)
+        # at once: the first ones' inspectors still cannot be killed, and no other one was tried
+        self.assertTrue(all(process.poll() is None for process in first))
+        self.assertEqual(self.said().count("because=\"the caller's memory does not answer"), 8)
         self.assertEqual(self.call("mg-top.ko", name="other"), "1 OK\n")
         self.check_hanging(first + later)
         # and when they are dead it is served again
@@ -351,9 +353,8 @@ class Mediate(unittest.TestCase):
         write(f"{self.directory}/results/mg_slow", "0 3000")
         slow = self.contain([CALLERS, "100", self.file("mg_slow.ko")], name="slow")
         wait_for(lambda: any("mg_slow" in line for line in self.loads()))
-        begin = time.monotonic()
         self.assertEqual(self.call("mg-top.ko", name="quick"), "1 OK\n")
-        self.assertLess(time.monotonic() - begin, 2)
+        self.assertFalse([line for line in self.audits() if "module=mg_slow" in line]) # it was before the first of them
         slow.kill()
         slow.communicate()
 
@@ -412,9 +413,7 @@ class Mediate(unittest.TestCase):
         for connection in connections:
             connection.connect(f"{self.directory}/oci.sock")
         connections[0].sendall(b"{") # has 10 s for the rest
-        begin = time.monotonic()
         self.assertEqual(self.call("mg-top.ko"), "1 OK\n")
-        self.assertLess(time.monotonic() - begin, 15)
         # those that have not begun wait on, but for the one whose place was needed
         wait_for(lambda: "is not complete after 10 s" in self.said())
         time.sleep(0.5)
